@@ -1,0 +1,141 @@
+//! What follows from folding a batch, beside the rows: deltas for senders, and counters for operators.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    fold::Outcome,
+    id::{ConversationId, UserId},
+    limits::DELTA_READERS_MAX,
+    receipt::Receipt,
+    working_set::{ConversationNumber, Position, WorkingSet},
+};
+
+/// What changed for one sender (S31, S32). Absolute, and a join: twice or out of turn is right (R6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// Who is to be told.
+    pub sender: UserId,
+    /// What.
+    pub change: DeltaChange,
+}
+
+/// What a delta says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeltaChange {
+    /// A message's receipt.
+    Receipt {
+        /// Its counts.
+        receipt: Receipt,
+        /// Who is new in this batch, with read times in seconds, earliest first; at most 100.
+        new_readers: Vec<(UserId, u32)>,
+        /// There are more than are named.
+        more_readers: bool,
+    },
+    /// One-to-one: the peer has read everything up to a time (S19).
+    PeerReadMark {
+        /// Where.
+        conversation: ConversationId,
+        /// Who has read.
+        peer: UserId,
+        /// Up to when, in milliseconds since 1970.
+        up_to_ms: u64,
+    },
+}
+
+/// How often something happened that an operator wants to see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records that are part of the state.
+    pub applied: u64,
+    /// Repeated events (S12).
+    pub repeated: u64,
+    /// Dead letters (S8, R8).
+    pub rejected: u64,
+    /// Group messages that asked where the policy does not let them (S11).
+    pub not_allowed_by_policy: u64,
+    /// Up-to-time reads of a group, ignored (S19).
+    pub up_to_time_on_group: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Touched {
+    conversation: ConversationId,
+    new_readers: Vec<(u32, UserId)>,
+}
+
+/// What follows from a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// For metrics.
+    pub counters: Counters,
+    touched: BTreeMap<(ConversationNumber, Position), Touched>,
+    marks: BTreeMap<(ConversationId, UserId), (UserId, u64)>,
+}
+
+impl Effects {
+    pub(crate) fn count_outcome(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Applied => self.counters.applied += 1,
+            Outcome::Repeated => self.counters.repeated += 1,
+            Outcome::Rejected(_) => self.counters.rejected += 1,
+            Outcome::Skipped => {}
+        }
+    }
+
+    fn touch(&mut self, id: &ConversationId, key: (ConversationNumber, Position)) -> &mut Touched {
+        self.touched.entry(key).or_insert_with(|| Touched { conversation: id.clone(), new_readers: Vec::new() })
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        id: &ConversationId,
+        key: (ConversationNumber, Position),
+        reader: &UserId,
+        read_at_s: u32,
+    ) {
+        self.touch(id, key).new_readers.push((read_at_s, reader.clone()));
+    }
+
+    pub(crate) fn recalled(&mut self, id: &ConversationId, key: (ConversationNumber, Position)) {
+        self.touch(id, key);
+    }
+
+    pub(crate) fn peer_marked(&mut self, id: &ConversationId, to: &UserId, peer: &UserId, up_to_ms: u64) {
+        let mark = self.marks.entry((id.clone(), peer.clone())).or_insert_with(|| (to.clone(), up_to_ms));
+        mark.1 = mark.1.max(up_to_ms);
+    }
+
+    /// How many messages changed for their senders.
+    #[must_use]
+    pub fn touched_messages(&self) -> usize {
+        self.touched.len()
+    }
+
+    /// The batch's deltas, one a message, in the order of conversation and position. `rows` is the working set that the
+    /// batch was folded in, not yet settled.
+    #[must_use]
+    pub fn deltas(&self, rows: &WorkingSet) -> Vec<Delta> {
+        let receipts = self.touched.iter().filter_map(|(key, touched)| {
+            let conversation = rows.conversations.get(&touched.conversation).ok()??;
+            let message = rows.messages.get(key).ok()??;
+            let peer_read = |ordinal| rows.read_at_s(key.0, key.1, &message.readers, ordinal);
+            let receipt = Receipt::of(&touched.conversation, conversation, message, 0, peer_read);
+            let mut readers = touched.new_readers.clone();
+            readers.sort();
+            let more_readers = readers.len() > DELTA_READERS_MAX;
+            readers.truncate(DELTA_READERS_MAX);
+            let new_readers = readers.into_iter().map(|(read_at_s, user)| (user, read_at_s)).collect();
+            let change = DeltaChange::Receipt { receipt, new_readers, more_readers };
+            Some(Delta { sender: message.sender.clone(), change })
+        });
+        let marks = self.marks.iter().map(|((conversation, peer), (to, up_to_ms))| Delta {
+            sender: to.clone(),
+            change: DeltaChange::PeerReadMark {
+                conversation: conversation.clone(),
+                peer: peer.clone(),
+                up_to_ms: *up_to_ms,
+            },
+        });
+        receipts.chain(marks).collect()
+    }
+}

@@ -1,0 +1,259 @@
+//! The fold: what each record does to the state of its partition, and what follows from it. Pure.
+//!
+//! A record is taken in steps. A step first looks whether all the rows it needs are loaded, and says which are not;
+//! only then does it change any. So the caller loads what was asked for and takes the step again, and the state below
+//! needs no interface.
+
+mod conversation;
+mod count;
+mod mark;
+mod message;
+mod read;
+mod time_mark;
+
+use std::collections::VecDeque;
+
+use crate::{
+    effects::Effects,
+    event::{ConversationEvent, Event, ReadEvent, ReadTarget, Record, Rejection},
+    id::{ConversationId, UserId},
+    readers::INLINE_READERS_MAX,
+    settings::Settings,
+    state::Conversation,
+    table::Unloaded,
+    working_set::{ConversationNumber, Need, Position, WorkingSet},
+};
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is part of the state.
+    Applied,
+    /// It had been applied before: same version, or same message (S12). Changed nothing.
+    Repeated,
+    /// It goes to the dead letters. Changed nothing.
+    Rejected(Rejection),
+    /// Its offset is below the applied one: the state holds it already (R1, R2).
+    Skipped,
+}
+
+/// How a call of [`Fold::advance`] ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advance {
+    /// These rows must be loaded; then call again.
+    Needs(Vec<Need>),
+    /// A step was taken; there are more.
+    Stepped,
+    /// The record is folded.
+    Done(Outcome),
+}
+
+/// A read of one user, from a record or released by the message it waited for.
+#[derive(Debug, Clone)]
+struct Read {
+    conversation: ConversationId,
+    reader: UserId,
+    read_at_ms: u64,
+    arrival_ms: u64,
+    target: ReadTarget,
+    /// In receipts.reads; names what is kept of it.
+    offset: u64,
+}
+
+/// One stretch of messages that a mark covers, in one membership.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    ordinal: u32,
+    ended: bool,
+    from: Position,
+    to: Position,
+}
+
+/// Something to be done with all its rows loaded, or not at all.
+#[derive(Debug, Clone)]
+enum Step {
+    Event(ConversationEvent, u64),
+    Read(Read),
+    /// Count a reader of a one-to-one message.
+    Count {
+        conversation: ConversationId,
+        position: Position,
+        ordinal: u32,
+        reader: UserId,
+        read_at_s: u32,
+    },
+    /// Count a reader of all messages in these spans.
+    Expand {
+        conversation: ConversationId,
+        reader: UserId,
+        read_at_s: u32,
+        spans: Vec<Span>,
+    },
+    /// The spans are expanded: remember it.
+    MoveCursor {
+        number: ConversationNumber,
+        reader: UserId,
+        position: Position,
+        read_at_s: u32,
+    },
+}
+
+/// Where the record in hand comes from, and the offset after it.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Conversations(u64),
+    Reads(u64),
+}
+
+type Needs = Vec<Need>;
+
+/// The fold over one partition.
+pub struct Fold {
+    /// The rows in memory.
+    pub rows: WorkingSet,
+    /// What follows from the records folded since it was last taken.
+    pub effects: Effects,
+    settings: Settings,
+    inline_readers_max: usize,
+    steps: VecDeque<Step>,
+    in_hand: Option<(Source, Outcome)>,
+}
+
+/// The row, or the need for it.
+fn known<T>(row: Result<T, Unloaded>, need: impl FnOnce() -> Need) -> Result<T, Needs> {
+    row.map_err(|Unloaded| vec![need()])
+}
+
+/// Nothing, or the needs.
+fn satisfied(needs: Needs) -> Result<(), Needs> {
+    if needs.is_empty() { Ok(()) } else { Err(needs) }
+}
+
+impl Fold {
+    /// A fold over these rows.
+    #[must_use]
+    pub fn new(settings: Settings, rows: WorkingSet) -> Self {
+        Self {
+            rows,
+            effects: Effects::default(),
+            settings,
+            inline_readers_max: INLINE_READERS_MAX,
+            steps: VecDeque::new(),
+            in_hand: None,
+        }
+    }
+
+    /// Keeps read sets in chunks from fewer readers on, so that tests need no large groups to see them.
+    #[must_use]
+    pub fn with_inline_readers_max(mut self, readers: usize) -> Self {
+        self.inline_readers_max = readers;
+        self
+    }
+
+    /// The settings it folds by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes a record of receipts.conversations in hand; [`Fold::advance`] folds it.
+    pub fn take_conversations(&mut self, record: Record<Event>) {
+        if record.offset < self.rows.progress.conversations_offset {
+            self.in_hand = Some((Source::Conversations(self.rows.progress.conversations_offset), Outcome::Skipped));
+            return;
+        }
+        // Log time moves with every record, also with one that cannot be read.
+        let progress = &mut self.rows.progress;
+        progress.log_time_ms = progress.log_time_ms.max(record.arrival_ms);
+        let outcome = match record.event {
+            Ok(Event::Conversation(event)) => {
+                self.steps.push_back(Step::Event(event, record.arrival_ms));
+                Outcome::Applied
+            }
+            Ok(Event::PolicyChanged(policy)) => {
+                self.rows.policy = (&policy).into();
+                self.rows.new_policies.push((self.rows.progress.policies, policy));
+                self.rows.progress.policies += 1;
+                Outcome::Applied
+            }
+            Ok(Event::Tick) => Outcome::Applied,
+            Err(rejection) => Outcome::Rejected(rejection),
+        };
+        self.in_hand = Some((Source::Conversations(record.offset + 1), outcome));
+    }
+
+    /// Takes a record of receipts.reads in hand; [`Fold::advance`] folds it.
+    pub fn take_reads(&mut self, record: Record<ReadEvent>) {
+        if record.offset < self.rows.progress.reads_offset {
+            self.in_hand = Some((Source::Reads(self.rows.progress.reads_offset), Outcome::Skipped));
+            return;
+        }
+        let outcome = match record.event {
+            Ok(event) => {
+                self.steps.push_back(Step::Read(Read::new(event, record.arrival_ms, record.offset)));
+                Outcome::Applied
+            }
+            Err(rejection) => Outcome::Rejected(rejection),
+        };
+        self.in_hand = Some((Source::Reads(record.offset + 1), outcome));
+    }
+
+    /// Whether the rows may be written although the record in hand is not folded to its end: what is left of it is
+    /// joins, and its offset has not moved, so that after a crash it is folded again from its beginning.
+    #[must_use]
+    pub fn may_pause(&self) -> bool {
+        matches!(self.in_hand, None | Some((Source::Reads(_), _)))
+    }
+
+    /// Takes the next step of the record in hand. Without one, it is done.
+    pub fn advance(&mut self) -> Advance {
+        if let Some(step) = self.steps.pop_front() {
+            if let Err(needs) = self.step(&step) {
+                self.steps.push_front(step);
+                return Advance::Needs(needs);
+            }
+            if !self.steps.is_empty() {
+                return Advance::Stepped;
+            }
+        }
+        let Some((source, outcome)) = self.in_hand.take() else {
+            return Advance::Done(Outcome::Skipped);
+        };
+        match source {
+            Source::Conversations(next) => self.rows.progress.conversations_offset = next,
+            Source::Reads(next) => self.rows.progress.reads_offset = next,
+        }
+        self.effects.count_outcome(&outcome);
+        Advance::Done(outcome)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Needs> {
+        match step {
+            Step::Event(event, arrival_ms) => {
+                let outcome = self.conversation_event(event, *arrival_ms)?;
+                if let Some((_, in_hand)) = &mut self.in_hand {
+                    *in_hand = outcome;
+                }
+                Ok(())
+            }
+            Step::Read(read) => self.read(read),
+            Step::Count { conversation, position, ordinal, reader, read_at_s } => {
+                self.count_one(conversation, *position, *ordinal, reader, *read_at_s)
+            }
+            Step::Expand { conversation, reader, read_at_s, spans } => {
+                self.expand(conversation, reader, *read_at_s, spans)
+            }
+            Step::MoveCursor { number, reader, position, read_at_s } => {
+                self.move_cursor(*number, reader, *position, *read_at_s)
+            }
+        }
+    }
+
+    fn conversation(&self, id: &ConversationId) -> Result<Option<&Conversation>, Needs> {
+        known(self.rows.conversations.get(id), || Need::Conversation(id.clone()))
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.rows.progress.log_time_ms
+    }
+}

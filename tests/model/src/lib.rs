@@ -29,8 +29,10 @@
 //! - A message that does not ask answers NOT_REQUESTED also while it is expired (S25's order).
 //! - A record that cannot be read, in either topic, is no event; in receipts.conversations its arrival moves log time.
 
+pub mod history;
 pub mod model;
 
+pub use history::{History, histories};
 pub use model::Model;
 pub use model::answers::{
     ConversationState, GroupState, KindState, LogicalState, MessageState, Outcome, PartyState, PeerRead, Reader,

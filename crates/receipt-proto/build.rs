@@ -1,6 +1,8 @@
 //! Compiles the contract with protox, so that no protoc has to be installed.
 
-use std::{env, error::Error, path::PathBuf};
+use std::{env, error::Error, fs, path::PathBuf};
+
+use protox::prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let proto = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
@@ -9,10 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed={}", file.display());
     }
     let descriptors = protox::compile(&files, [&proto])?;
-    let out = PathBuf::from(env::var("OUT_DIR")?);
-    tonic_prost_build::configure()
-        .file_descriptor_set_path(out.join("receipts.bin"))
-        .bytes(".receipts.v1.ReceiptDelta")
-        .compile_fds(descriptors)?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("receipts.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What receiptd is about: ids, limits, events, and the pure fold. No I/O, no clock, no randomness, no hash order.
 
+pub mod answer;
+pub mod audience;
 pub mod effects;
 pub mod event;
 pub mod fold;

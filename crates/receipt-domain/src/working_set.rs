@@ -12,7 +12,7 @@ use crate::{
     id::{ConversationId, GroupType, MessageId, UserId},
     readers::{ActiveChunk, ReadChunk},
     state::{Conversation, Cursor, LeaveEntry, Member, Membership, Message, Progress, Stub, TimeMark, WaitingRead},
-    table::{RangeTable, Table},
+    table::{RangeTable, Table, Unloaded},
 };
 
 /// A number of a conversation in its partition.
@@ -47,6 +47,19 @@ pub enum Need {
     TimeMarks(ConversationId, UserId, u64),
     /// The unread one-to-one messages for the party with this ordinal, sent at or before this time, in milliseconds.
     Unread(ConversationNumber, u32, u64),
+}
+
+/// Needs, as an error: load these and come again.
+pub type Needs = Vec<Need>;
+
+/// The row, or the need for it.
+pub(crate) fn known<T>(row: Result<T, Unloaded>, need: impl FnOnce() -> Need) -> Result<T, Needs> {
+    row.map_err(|Unloaded| vec![need()])
+}
+
+/// Nothing, or the needs.
+pub(crate) fn satisfied(needs: Needs) -> Result<(), Needs> {
+    if needs.is_empty() { Ok(()) } else { Err(needs) }
 }
 
 /// A read time of a large read set that was set or moved, for the store's index by time.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fold, Needs, Outcome, known, satisfied};
+use super::{Fold, Outcome};
 use crate::{
     event::{Change, ConversationEvent, Rejection},
     id::{ConversationId, GroupType, UserId},
     readers::chunk_of,
     state::{Conversation, Group, Kind, Leave, LeaveEntry, Member, Membership},
-    working_set::{ConversationNumber, Need},
+    working_set::{ConversationNumber, Need, Needs, satisfied},
 };
 
 pub(super) fn rejected(why: impl Into<String>) -> Outcome {
@@ -88,7 +88,7 @@ impl Fold {
         let mut new = Vec::with_capacity(users.len());
         let mut needs = Vec::new();
         for user in users {
-            match self.membership_now(number, user) {
+            match self.rows.membership_now(number, user) {
                 Ok(None) => new.push(user),
                 Ok(Some(_)) => {}
                 Err(need) => needs.extend(need),
@@ -148,7 +148,7 @@ impl Fold {
         let mut leaving = Vec::new();
         let mut needs = Vec::new();
         for user in distinct(users) {
-            match self.membership_now(number, user) {
+            match self.rows.membership_now(number, user) {
                 Ok(Some(membership)) => leaving.push((user.clone(), membership.ordinal)),
                 Ok(None) => {}
                 Err(need) => needs.extend(need),
@@ -203,21 +203,6 @@ impl Fold {
             }
             Some(Conversation { number, kind: Kind::Group(group), .. }) => Ok((*number, group)),
         })
-    }
-
-    pub(super) fn stays(&self, number: ConversationNumber, user: &UserId) -> Result<&[Membership], Needs> {
-        let key = (number, user.clone());
-        let row = known(self.rows.memberships.get(&key), || Need::Memberships(number, user.clone()))?;
-        Ok(row.map(Vec::as_slice).unwrap_or_default())
-    }
-
-    /// The membership that has not ended, if the user is a member.
-    pub(super) fn membership_now(
-        &self,
-        number: ConversationNumber,
-        user: &UserId,
-    ) -> Result<Option<&Membership>, Needs> {
-        Ok(self.stays(number, user)?.last().filter(|stay| stay.left.is_none()))
     }
 
     fn need_active(&self, number: ConversationNumber, chunks: BTreeSet<u32>) -> Result<(), Needs> {

@@ -1,12 +1,13 @@
 //! One reader of one message: the audience less those who left, and the read set (S3, S4, S14, S18, R3, R5).
 
-use super::{Fold, Needs, known, read::InAudience, satisfied};
+use super::Fold;
 use crate::{
+    audience::InAudience,
     id::{ConversationId, UserId},
     readers::{Joined, ReadChunk, Reader, Readers, chunk_of, join_inline},
     state::{Conversation, Kind, Message},
     time::seconds,
-    working_set::{ConversationNumber, Need, Position, TimeChange, WorkingSet},
+    working_set::{ConversationNumber, Need, Needs, Position, TimeChange, known, satisfied},
 };
 
 /// What counting needs to know of a conversation.
@@ -26,80 +27,6 @@ impl Place {
             Kind::OneToOne(_) => (0, true),
         };
         Self { conversation: id.clone(), number: conversation.number, leaves, one_to_one }
-    }
-}
-
-impl WorkingSet {
-    /// Whether the ordinal is among the readers. Of a large set, the chunk is loaded.
-    pub(crate) fn read_at_s(
-        &self,
-        number: ConversationNumber,
-        position: Position,
-        readers: &Readers,
-        ordinal: u32,
-    ) -> Option<u32> {
-        match readers {
-            Readers::Inline(list) => list.iter().find(|r| r.ordinal == ordinal).map(|r| r.read_at_s),
-            Readers::Chunked(_) => {
-                let chunk = self.reads.get(&(number, position, chunk_of(ordinal))).ok()??;
-                chunk.read_at_s(ordinal)
-            }
-        }
-    }
-
-    /// Of those who left since the message last looked: how many are in its audience and have not read it. The rows of
-    /// [`WorkingSet::need_leaves`] are loaded.
-    pub(crate) fn newly_left_unread(&self, number: ConversationNumber, position: Position, message: &Message) -> u32 {
-        let entries = self.leaves.range(&number, message.leaves_applied..=u32::MAX);
-        let unread = entries.filter(|(_, entry)| {
-            message.addresses(entry.ordinal)
-                && self.read_at_s(number, position, &message.readers, entry.ordinal).is_none()
-        });
-        u32::try_from(unread.count()).unwrap_or(u32::MAX)
-    }
-
-    /// The rows that applying the leave log to a message needs.
-    pub(crate) fn need_leaves(
-        &self,
-        number: ConversationNumber,
-        position: Position,
-        message: &Message,
-        leaves: u32,
-        needs: &mut Needs,
-    ) {
-        if message.leaves_applied >= leaves {
-            return;
-        }
-        let range = message.leaves_applied..=u32::MAX;
-        if !self.leaves.is_loaded(&number, &range) {
-            needs.push(Need::Leaves(number, message.leaves_applied));
-        } else if matches!(message.readers, Readers::Chunked(_)) {
-            for (_, entry) in self.leaves.range(&number, range).filter(|(_, entry)| message.addresses(entry.ordinal)) {
-                self.need_chunk(number, position, entry.ordinal, needs);
-            }
-        }
-    }
-
-    pub(crate) fn need_chunk(&self, number: ConversationNumber, position: Position, ordinal: u32, needs: &mut Needs) {
-        let key = (number, position, chunk_of(ordinal));
-        if !self.reads.is_loaded(&key) {
-            let need = Need::Reads(key.0, key.1, key.2);
-            if !needs.contains(&need) {
-                needs.push(need);
-            }
-        }
-    }
-
-    /// Whether a user's memberships are loaded, in a group.
-    pub(super) fn is_member_known(&self, conversation: &Conversation, user: &UserId) -> Result<(), Needs> {
-        match conversation.kind {
-            Kind::OneToOne(_) => Ok(()),
-            Kind::Group(_) => {
-                let number = conversation.number;
-                let row = self.memberships.get(&(number, user.clone()));
-                known(row, || Need::Memberships(number, user.clone())).map(|_| ())
-            }
-        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Reads up to a message (S17, S18): expanded into the messages they newly cover.
 
-use super::{Fold, Needs, Read, Span, Step, count::Place, known, read::InAudience, satisfied};
+use super::{Fold, Read, Span, Step, count::Place};
 use crate::{
+    audience::InAudience,
     id::{ConversationId, MessageId, UserId},
     state::{Conversation, Cursor, Kind},
     time::{Arrival, seconds},
-    working_set::{ConversationNumber, Need, Position},
+    working_set::{ConversationNumber, Need, Needs, Position, known, satisfied},
 };
 
 /// Positions that one step expands, at most; a longer mark takes several steps, and may take several writes.
-pub const EXPAND_POSITIONS_MAX: u64 = 10_000;
+pub(super) const EXPAND_POSITIONS_MAX: u64 = 10_000;
 
 impl Fold {
     pub(super) fn mark(&mut self, read: &Read, message: &MessageId) -> Result<(), Needs> {
@@ -62,6 +63,7 @@ impl Fold {
                 party.into_iter().map(|ordinal| Span { ordinal, ended: false, from: 1, to: up_to }).collect()
             }
             Kind::Group(_) => self
+                .rows
                 .stays(conversation.number, user)?
                 .iter()
                 .map(|stay| Span {

@@ -1,16 +1,15 @@
 //! Messages: sent, with an audience fixed for good, and recalled (S1, S6 to S8, S10 to S12, S16, S19, S23).
 
 use super::{
-    Fold, Needs, Outcome, Read, Step,
+    Fold, Outcome, Read, Step,
     conversation::{distinct, rejected},
-    known, satisfied,
 };
 use crate::{
     event::{AudienceSpec, Change, ConversationEvent, ReadTarget},
     id::{ConversationId, MessageId, UserId},
     state::{Audience, Conversation, Group, Kind, Message, OneToOne, Stub},
     time::{Arrival, event_time_ms, seconds},
-    working_set::{ConversationNumber, Need, Position, ReadKey},
+    working_set::{ConversationNumber, Need, Needs, Position, ReadKey, known, satisfied},
 };
 
 const ALL: std::ops::RangeInclusive<ReadKey> = (0, 0)..=(u64::MAX, u64::MAX);
@@ -109,14 +108,14 @@ impl Fold {
         listed: Option<&[UserId]>,
     ) -> Result<(Audience, u32), Needs> {
         let Some(users) = listed else {
-            let sender = self.membership_now(number, sender)?.map(|stay| stay.ordinal);
+            let sender = self.rows.membership_now(number, sender)?.map(|stay| stay.ordinal);
             let size = group.members - u32::from(sender.is_some());
             return Ok((Audience::Members { next_ordinal: group.next_ordinal, sender }, size));
         };
         let mut ordinals = Vec::with_capacity(users.len());
         let mut needs = Vec::new();
         for user in distinct(users).into_iter().filter(|user| *user != sender) {
-            match self.membership_now(number, user) {
+            match self.rows.membership_now(number, user) {
                 Ok(stay) => ordinals.extend(stay.map(|stay| stay.ordinal)),
                 Err(need) => needs.extend(need),
             }

@@ -20,8 +20,7 @@ use crate::{
     readers::INLINE_READERS_MAX,
     settings::Settings,
     state::Conversation,
-    table::Unloaded,
-    working_set::{ConversationNumber, Need, Position, WorkingSet},
+    working_set::{ConversationNumber, Need, Needs, Position, WorkingSet, known},
 };
 
 /// What became of a record.
@@ -105,8 +104,6 @@ enum Source {
     Reads(u64),
 }
 
-type Needs = Vec<Need>;
-
 /// The fold over one partition.
 pub struct Fold {
     /// The rows in memory.
@@ -117,16 +114,6 @@ pub struct Fold {
     inline_readers_max: usize,
     steps: VecDeque<Step>,
     in_hand: Option<(Source, Outcome)>,
-}
-
-/// The row, or the need for it.
-fn known<T>(row: Result<T, Unloaded>, need: impl FnOnce() -> Need) -> Result<T, Needs> {
-    row.map_err(|Unloaded| vec![need()])
-}
-
-/// Nothing, or the needs.
-fn satisfied(needs: Needs) -> Result<(), Needs> {
-    if needs.is_empty() { Ok(()) } else { Err(needs) }
 }
 
 impl Fold {

@@ -1,12 +1,13 @@
 //! Reads of single messages, and reads that wait (S13 to S16, S18, S20).
 
-use super::{Fold, Needs, Read, count::Place, known, satisfied};
+use super::{Fold, Read, count::Place};
 use crate::{
+    audience::InAudience,
     event::{ReadEvent, ReadTarget},
-    id::{MessageId, UserId},
-    state::{Conversation, Kind, Message, WaitingRead},
+    id::MessageId,
+    state::{Conversation, WaitingRead},
     time::{Arrival, event_time_ms, seconds},
-    working_set::{Need, Position},
+    working_set::{Need, Needs, Position, known, satisfied},
 };
 
 impl Read {
@@ -20,13 +21,6 @@ impl Read {
             offset,
         }
     }
-}
-
-/// The membership by which a reader is in a message's audience.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct InAudience {
-    pub(super) ordinal: u32,
-    pub(super) ended: bool,
 }
 
 /// What a read does for one message id.
@@ -91,9 +85,9 @@ impl Fold {
         let position = stub.position;
         let key = (conversation.number, position);
         let row = known(self.rows.messages.get(&key), || Need::Messages(key.0, position..=position));
-        let in_audience = match (row, self.rows.is_member_known(conversation, &read.reader)) {
+        let in_audience = match (row, self.rows.need_stays(conversation, &read.reader)) {
             (Ok(Some(row)), Ok(())) => {
-                self.in_audience(conversation, position, row, &read.reader)?.map(|who| (row, who))
+                self.rows.in_audience(conversation, position, row, &read.reader)?.map(|who| (row, who))
             }
             (Ok(None), _) => None,
             (Err(mut needs), Err(more)) => {
@@ -107,25 +101,6 @@ impl Fold {
         self.prepare(at, position, row, in_audience.ordinal, &mut needs);
         satisfied(needs)?;
         Ok(Hit::Count(position, in_audience))
-    }
-
-    /// Which of the user's memberships a message means, if it is in the audience (R4, S5).
-    pub(super) fn in_audience(
-        &self,
-        conversation: &Conversation,
-        position: Position,
-        message: &Message,
-        user: &UserId,
-    ) -> Result<Option<InAudience>, Needs> {
-        let who = match &conversation.kind {
-            Kind::OneToOne(two) => two.ordinal(user).map(|ordinal| InAudience { ordinal, ended: false }),
-            Kind::Group(_) => {
-                let stays = self.stays(conversation.number, user)?;
-                let stay = stays.iter().rev().find(|stay| stay.covers(position));
-                stay.map(|stay| InAudience { ordinal: stay.ordinal, ended: stay.left.is_some() })
-            }
-        };
-        Ok(who.filter(|who| message.addresses(who.ordinal)))
     }
 
     /// Keeps a read aside until its message comes, or can no more come in time (S16).

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fold, Needs, Read, count::Place, known, read::InAudience, satisfied};
+use super::{Fold, Read, count::Place};
 use crate::{
+    audience::InAudience,
     state::{Conversation, Kind, OneToOne, TimeMark},
     time::{Arrival, event_time_ms, seconds},
-    working_set::{Need, Position},
+    working_set::{Need, Needs, Position, known, satisfied},
 };
 
 impl Fold {

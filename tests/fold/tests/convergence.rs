@@ -1,0 +1,86 @@
+//! R1, R3, R4, R5: for any interleaving, any batches, and any records again, the fold's state equals the model's, which
+//! is a plain function of the two prefixes.
+
+use proptest::prelude::*;
+use receipt_domain::{answer::Queries, answer::ReceiptOutcome, event::ReadTarget, fold::Outcome};
+use receipt_fold_tests::{
+    in_memory::walk,
+    logical::{logical_state, normalised},
+    runner::{check, histories_wanted},
+};
+use receipt_model::{EventResult, History, Model, Outcome as ModelOutcome, histories, history::Topic};
+
+fn model_at<'a>(history: &'a History, conversations: usize, reads: usize) -> Model<'a> {
+    Model::at(&history.settings, &history.conversations[..conversations], &history.reads[..reads])
+}
+
+fn same_outcome(ours: ReceiptOutcome, models: ModelOutcome) -> bool {
+    matches!(
+        (ours, models),
+        (ReceiptOutcome::Pending, ModelOutcome::Pending)
+            | (ReceiptOutcome::NotRequested, ModelOutcome::NotRequested)
+            | (ReceiptOutcome::Expired, ModelOutcome::Expired)
+            | (ReceiptOutcome::NotInAudience, ModelOutcome::NotInAudience)
+            | (ReceiptOutcome::Read, ModelOutcome::Read)
+    )
+}
+
+fn converges(history: &History) -> Result<(), TestCaseError> {
+    let stages = history.stages();
+    walk(history, |index, outcomes, fold| {
+        let stage = &stages[index];
+        let model = model_at(history, stage.conversations, stage.reads);
+        let state = logical_state(&fold.rows, &history.settings).map_err(|n| TestCaseError::fail(format!("{n:?}")))?;
+        prop_assert_eq!(&state, &normalised(model.state()), "after stage {} of {:#?}", index, &stages);
+        for conversation in state.conversations.values() {
+            for message in conversation.messages.values() {
+                if let receipt_model::Status::Kept(receipt) = &message.status {
+                    prop_assert_eq!(receipt.read_count, receipt.read.len(), "R3");
+                    prop_assert_eq!(receipt.unread_count, receipt.unread.len(), "R3");
+                }
+            }
+        }
+        for (pick, outcome) in outcomes.iter().filter(|(_, outcome)| *outcome != Outcome::Skipped) {
+            let same = match (pick.topic, model.results().get(pick.index)) {
+                (Topic::Reads, _) | (_, None) => true,
+                (_, Some(EventResult::Applied)) => *outcome == Outcome::Applied,
+                (_, Some(EventResult::Repeated)) => *outcome == Outcome::Repeated,
+                (_, Some(EventResult::Rejected(_))) => matches!(outcome, Outcome::Rejected(_)),
+            };
+            prop_assert!(same, "{:?}: {:?}, in the model {:?}", pick, outcome, model.results().get(pick.index));
+        }
+        outcomes_agree(history, stage.reads, &model, &Queries::new(&fold.rows, &history.settings))
+    })
+}
+
+/// S13: what each read so far is answered at this point.
+fn outcomes_agree(
+    history: &History,
+    reads: usize,
+    model: &Model<'_>,
+    queries: &Queries<'_>,
+) -> Result<(), TestCaseError> {
+    for (index, record) in history.reads[..reads].iter().enumerate() {
+        let Ok(read) = &record.event else { continue };
+        let ours = match &read.target {
+            ReadTarget::Messages(ids) => ids
+                .iter()
+                .map(|id| queries.outcome(&read.conversation, id, &read.reader, record.arrival_ms))
+                .collect::<Result<Vec<_>, _>>(),
+            ReadTarget::UpToMessage(id) => {
+                queries.mark_outcome(&read.conversation, id, record.arrival_ms).map(|outcome| vec![outcome])
+            }
+            ReadTarget::UpToTime(_) => Ok(vec![ReceiptOutcome::Read]),
+        };
+        let ours = ours.map_err(|needs| TestCaseError::fail(format!("{needs:?}")))?;
+        let models = model.outcomes(index);
+        let same = ours.len() == models.len() && ours.iter().zip(&models).all(|(a, b)| same_outcome(*a, *b));
+        prop_assert!(same, "S13, read {}: {:?}, in the model {:?}", index, ours, models);
+    }
+    Ok(())
+}
+
+#[test]
+fn r1_r3_r4_r5_the_fold_equals_the_model_however_the_log_is_taken() {
+    check("convergence in memory", histories_wanted(10_000), &histories(), |history| converges(&history));
+}

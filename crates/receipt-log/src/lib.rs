@@ -1,1 +1,33 @@
-//! receipt-log
+//! The log: four topics, each in the same number of partitions, each partition a row of records with rising offsets.
+//!
+//! The log is the truth, and every state is a fold of it. [`Log`] is what the rest of the service sees; behind it stands
+//! an engine. The embedded one keeps the log in this process, durably, with nothing to install. Topics, keys and
+//! partitioner are Kafka's, so that a log can be copied from one engine to the other, partition by partition.
+//!
+//! What holds for every engine:
+//! - An append that returned is durable. One that failed with [`ErrorKind::Fatal`] may or may not be in the log.
+//! - Offsets of a partition rise, and none is ever given out twice. Only the embedded engine's are dense.
+//! - A reader sees nothing that is not durable, so it never passes over an offset that turns up later.
+
+mod clock;
+mod embedded;
+mod error;
+mod human;
+mod id;
+mod log;
+mod murmur2;
+mod reader;
+mod record;
+mod topic;
+
+pub use clock::Clock;
+pub use embedded::{EmbeddedOptions, PARTITIONS_MAX};
+pub use error::{ErrorKind, LogError};
+pub use id::LogId;
+pub use log::Log;
+pub use murmur2::murmur2;
+pub use reader::Reader;
+pub use record::{
+    Appended, Batch, CopiedRecord, NewRecord, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord,
+};
+pub use topic::Topic;

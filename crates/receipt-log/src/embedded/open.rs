@@ -1,0 +1,84 @@
+//! Opening an embedded log.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rocksdb::DB;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::appender::Appender;
+use super::arrival::Arrivals;
+use super::shared::Shared;
+use super::{Embedded, EmbeddedOptions, PARTITIONS_MAX, QUEUE_KIB, QUEUE_REQUESTS, options, rows};
+use crate::LogError;
+
+/// Locked while the log is open. RocksDB's own lock would do, but tells of it in free text only.
+const LOCK_FILE: &str = "receipt-log.lock";
+
+/// Opens or creates the log and starts its thread.
+pub(super) fn open(given: &EmbeddedOptions) -> Result<Embedded, LogError> {
+    let EmbeddedOptions { dir, partitions, retention_ms, accept_clock_jump, clock } = given;
+    if !(1..=PARTITIONS_MAX).contains(partitions) {
+        return Err(LogError::BadPartitionCount { asked: *partitions, max: PARTITIONS_MAX });
+    }
+    let failed = |detail: String| LogError::Open { dir: dir.clone(), detail };
+    let lock = lock(dir)?;
+    let mut database = options::database();
+    database.create_if_missing(true);
+    let db = DB::open(&database, dir).map_err(|error| match error.kind() {
+        rocksdb::ErrorKind::Corruption => LogError::Damaged { detail: error.to_string() },
+        _ => failed(error.to_string()),
+    })?;
+    let header = rows::open(&db, *partitions)?;
+    let bounds = Shared::places(*partitions).map(|place| rows::bounds(&db, place)).collect::<Result<Vec<_>, _>>()?;
+
+    let shared = Arc::new(Shared::new(db, lock, *partitions, &bounds));
+    let (requests, queue) = mpsc::channel(QUEUE_REQUESTS);
+    let arrivals = Arrivals::new(clock.clone(), *retention_ms, *accept_clock_jump, header.last_arrival_ms);
+    let next = bounds.iter().map(|bounds| bounds.end).collect();
+    let appender = Appender::new(Arc::clone(&shared), queue, arrivals, next);
+    let thread = thread::Builder::new()
+        .name("log-appender".to_owned())
+        .spawn(move || appender.run())
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(Embedded {
+        id: header.id,
+        shared,
+        requests,
+        room: Arc::new(Semaphore::new(QUEUE_KIB as usize)),
+        appender: Mutex::new(Some(thread)),
+    })
+}
+
+/// Makes the directory where there is none, and locks it.
+fn lock(dir: &Path) -> Result<File, LogError> {
+    let failed = |error: io::Error| LogError::Open { dir: dir.to_path_buf(), detail: error.to_string() };
+    create_durably(dir).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE)).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::Locked { dir: dir.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Makes a directory and those above it, each synced into its parent: a power cut must not take the log with the name.
+fn create_durably(dir: &Path) -> io::Result<()> {
+    let parent = match dir.parent() {
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    if dir.is_dir() {
+        return Ok(());
+    }
+    create_durably(parent)?;
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}

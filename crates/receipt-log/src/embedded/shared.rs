@@ -1,0 +1,157 @@
+//! What the appender and the readers of an embedded log share.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rocksdb::{DB, WriteBatch};
+use tokio::sync::watch;
+
+use super::keys::Place;
+use super::options;
+use super::rows::Bounds;
+use crate::{LogError, Topic};
+
+/// The database, and the offsets that readers may see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) db: DB,
+    /// Each partition of each topic, in the order of [`Shared::slot`].
+    slots: Vec<Slot>,
+    partitions: u32,
+    /// Why the log takes no more records.
+    failed: OnceLock<String>,
+    closed: AtomicBool,
+    /// Held by a trim, so that starts only rise.
+    trimming: Mutex<()>,
+    /// Tests make the next write fail.
+    #[cfg(test)]
+    pub(super) fail_next_write: AtomicBool,
+    /// Locked as long as the database is open; the fields before it are dropped before it.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Slot {
+    start: AtomicU64,
+    /// The next offset of what is durable.
+    end: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Of a database that has these offsets, one a slot.
+    pub(super) fn new(db: DB, lock: File, partitions: u32, bounds: &[Bounds]) -> Shared {
+        let slots = bounds
+            .iter()
+            .map(|bounds| Slot { start: AtomicU64::new(bounds.start), end: watch::Sender::new(bounds.end) })
+            .collect();
+        Shared {
+            db,
+            slots,
+            partitions,
+            failed: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            trimming: Mutex::new(()),
+            #[cfg(test)]
+            fail_next_write: AtomicBool::new(false),
+            _lock: lock,
+        }
+    }
+
+    pub(super) fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Where a partition stands among the slots.
+    pub(super) fn slot(&self, place: Place) -> Result<usize, LogError> {
+        if place.partition >= self.partitions {
+            let last = self.partitions.saturating_sub(1);
+            return Err(LogError::NoSuchPartition { partition: place.partition, last });
+        }
+        Ok(usize::from(place.topic.code() - 1) * self.partitions as usize + place.partition as usize)
+    }
+
+    /// All partitions, in the order of their slots.
+    pub(super) fn places(partitions: u32) -> impl Iterator<Item = Place> {
+        Topic::ALL.into_iter().flat_map(move |topic| (0..partitions).map(move |partition| Place { topic, partition }))
+    }
+
+    pub(super) fn start(&self, slot: usize) -> u64 {
+        self.slots[slot].start.load(Ordering::Acquire)
+    }
+
+    pub(super) fn end(&self, slot: usize) -> u64 {
+        *self.slots[slot].end.borrow()
+    }
+
+    pub(super) fn watch_end(&self, slot: usize) -> watch::Receiver<u64> {
+        self.slots[slot].end.subscribe()
+    }
+
+    /// Shows readers what is now durable.
+    pub(super) fn publish_end(&self, slot: usize, end: u64) {
+        self.slots[slot].end.send_replace(end);
+    }
+
+    /// Writes and syncs. After an error nobody knows what the disk has, so there is no other write.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), LogError> {
+        self.check_failed()?;
+        #[cfg(test)]
+        if self.fail_next_write.swap(false, Ordering::SeqCst) {
+            return Err(self.fail("a test said so".to_owned()));
+        }
+        self.db.write_opt(batch, &options::synced()).map_err(|error| self.fail(error.to_string()))
+    }
+
+    /// Takes no more records from now on.
+    pub(super) fn fail(&self, reason: String) -> LogError {
+        tracing::error!(reason, "the log takes no more records");
+        LogError::Failed { reason: self.failed.get_or_init(|| reason).clone() }
+    }
+
+    pub(super) fn check_failed(&self) -> Result<(), LogError> {
+        match self.failed.get() {
+            None => Ok(()),
+            Some(reason) => Err(LogError::Failed { reason: reason.clone() }),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Refuses what comes from now on, and wakes those who wait for more.
+    pub(super) fn set_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+        for slot in &self.slots {
+            slot.end.send_modify(|_| ());
+        }
+    }
+
+    /// Takes away the records of a partition before an offset.
+    pub(super) fn trim(&self, place: Place, before: u64) -> Result<(), LogError> {
+        let slot = self.slot(place)?;
+        let _one_at_a_time = self.trimming.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            return Err(LogError::Closed);
+        }
+        let (start, end) = (self.start(slot), self.end(slot));
+        if before <= start {
+            return Ok(());
+        }
+        if before > end {
+            return Err(LogError::PastEnd { topic: place.topic, partition: place.partition, from: before, end });
+        }
+        // Before the write, so that a reader who misses a record finds the reason here.
+        self.slots[slot].start.store(before, Ordering::Release);
+        let mut batch = WriteBatch::new();
+        batch.delete_range(place.record(start), place.record(before));
+        batch.put(place.start(), before.to_be_bytes());
+        self.write(batch)?;
+        // Whole files go at once; the rest when RocksDB next rewrites them. (The last key is included.)
+        if let Err(error) = self.db.delete_file_in_range(place.record(start), place.record(before - 1)) {
+            tracing::warn!(%error, "trimmed records stay on the disk until the next compaction");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! What can go wrong, and what to do about it.
+
+use std::path::PathBuf;
+
+use crate::{Topic, human};
+
+/// An error of the log. Its text says what happened and, where somebody can mend it, how.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// Another process, or another handle in this one, has the directory open.
+    #[error("the log in {} is in use by another process: stop that one, or choose another directory", dir.display())]
+    Locked {
+        /// The log's directory.
+        dir: PathBuf,
+    },
+    /// The directory could not be opened as a log.
+    #[error("the log in {} cannot be opened: {detail}", dir.display())]
+    Open {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// A log keeps the partitions it was created with: keys would move to others.
+    #[error(
+        "the log has {stored} partitions, and {asked} were asked for: start with {stored}, or with an empty directory"
+    )]
+    PartitionCount {
+        /// What the log was created with.
+        stored: u32,
+        /// What it was opened with.
+        asked: u32,
+    },
+    /// A number of partitions that no log can have.
+    #[error("a log has 1 to {max} partitions, and {asked} were asked for")]
+    BadPartitionCount {
+        /// What was asked for.
+        asked: u32,
+        /// The most there can be.
+        max: u32,
+    },
+    /// There is no such partition.
+    #[error("partition {partition} does not exist: the log has partitions 0 to {last}")]
+    NoSuchPartition {
+        /// What was asked for.
+        partition: u32,
+        /// The log's last one.
+        last: u32,
+    },
+    /// A record over a limit. Nothing of its request was appended.
+    #[error("a record's {part} may have {max} bytes, and this one has {bytes}")]
+    RecordTooLarge {
+        /// `value`, or `key and headers`.
+        part: &'static str,
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// The clock stands so far past the last arrival that everything in the log would expire at once. Nothing was
+    /// appended. Goes away by itself once the clock is right again.
+    #[error(
+        "the clock says {}, which is {} past the log's last record of {}, and more than the {} it may be: if the clock \
+         is right, start with --accept-clock-jump; else set the clock",
+        human::time(*now_ms), human::span(now_ms.saturating_sub(*last_ms)), human::time(*last_ms), human::span(*max_ms)
+    )]
+    ClockJump {
+        /// The log's last arrival, in milliseconds since 1970.
+        last_ms: u64,
+        /// The clock, in milliseconds since 1970.
+        now_ms: u64,
+        /// How far the clock may be past the last arrival, in milliseconds.
+        max_ms: u64,
+    },
+    /// What was asked for has been trimmed.
+    #[error("{topic}/{partition} starts at offset {start}: {from} has been trimmed")]
+    Trimmed {
+        /// Its topic.
+        topic: Topic,
+        /// Its partition.
+        partition: u32,
+        /// The offset that was asked for.
+        from: u64,
+        /// The first offset that there is.
+        start: u64,
+    },
+    /// What was asked for has not been written: the asker's log is not this one, or this one has lost its end.
+    #[error("{topic}/{partition} ends at offset {end}: {from} is past that")]
+    PastEnd {
+        /// Its topic.
+        topic: Topic,
+        /// Its partition.
+        partition: u32,
+        /// The offset that was asked for.
+        from: u64,
+        /// The next offset to be given out.
+        end: u64,
+    },
+    /// A stored record is damaged, or missing where one must be.
+    #[error("{topic}/{partition} is damaged at offset {offset}: {detail}; restore the log from a copy")]
+    Corrupt {
+        /// Its topic.
+        topic: Topic,
+        /// Its partition.
+        partition: u32,
+        /// Its offset.
+        offset: u64,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// The log is damaged elsewhere than in a record.
+    #[error("the log is damaged: {detail}; restore it from a copy")]
+    Damaged {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The disk could not be read.
+    #[error("the log cannot be read: {detail}")]
+    Read {
+        /// Why.
+        detail: String,
+    },
+    /// A synced write failed, and whether the disk has it is unknown. So that no offset is given out twice, the log
+    /// takes no more; what a start finds on the disk is what was written.
+    #[error("the log takes no more records since a write failed: {reason}; see to the disk and start again")]
+    Failed {
+        /// What failed.
+        reason: String,
+    },
+    /// The log is being closed. Nothing was appended.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// What a caller does about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Nothing was changed, and the same may go well later or elsewhere.
+    Retry,
+    /// What is stored cannot be right: stop and say so (R7).
+    Corrupt,
+    /// The request cannot be done, now or later.
+    Invalid,
+    /// This process can do nothing more with the log.
+    Fatal,
+}
+
+impl LogError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            LogError::ClockJump { .. } | LogError::Closed => ErrorKind::Retry,
+            LogError::Corrupt { .. } | LogError::Damaged { .. } => ErrorKind::Corrupt,
+            LogError::PartitionCount { .. }
+            | LogError::BadPartitionCount { .. }
+            | LogError::NoSuchPartition { .. }
+            | LogError::RecordTooLarge { .. }
+            | LogError::Trimmed { .. }
+            | LogError::PastEnd { .. } => ErrorKind::Invalid,
+            LogError::Locked { .. } | LogError::Open { .. } | LogError::Read { .. } | LogError::Failed { .. } => {
+                ErrorKind::Fatal
+            }
+        }
+    }
+
+    /// An error of RocksDB while reading.
+    pub(crate) fn reading(error: &rocksdb::Error) -> LogError {
+        match error.kind() {
+            rocksdb::ErrorKind::Corruption => LogError::Damaged { detail: error.to_string() },
+            _ => LogError::Read { detail: error.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_jump_names_both_times_and_the_flag() {
+        let error =
+            LogError::ClockJump { last_ms: 951_782_400_000, now_ms: 1_709_251_199_999, max_ms: 30 * 24 * 3_600_000 };
+        assert_eq!(
+            error.to_string(),
+            "the clock says 2024-02-29 23:59:59 UTC, which is 8766 d 23 h past the log's last record of 2000-02-29 \
+             00:00:00 UTC, and more than the 30 d 0 h it may be: if the clock is right, start with \
+             --accept-clock-jump; else set the clock"
+        );
+        assert_eq!(error.kind(), ErrorKind::Retry);
+    }
+}

@@ -1,0 +1,232 @@
+//! The log as the service sees it, whichever engine keeps it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::embedded::{Checks, Embedded, Span};
+use crate::{
+    Appended, Batch, CopiedRecord, EmbeddedOptions, LogError, LogId, NewRecord, Reader, StoredRecord, Topic, murmur2,
+};
+
+/// A handle to an open log, cheap to clone. The log is closed by [`Log::close`], or when the last handle and the last
+/// [`Reader`] are dropped; its directory is free again when they are.
+#[derive(Debug, Clone)]
+pub struct Log {
+    engine: Engine,
+}
+
+#[derive(Debug, Clone)]
+enum Engine {
+    Embedded(Arc<Embedded>),
+}
+
+impl Log {
+    /// Opens the embedded log in a directory, or creates it there. Reads what a crash left in its WAL first.
+    ///
+    /// # Errors
+    /// [`LogError::Locked`], [`LogError::PartitionCount`], [`LogError::BadPartitionCount`]; [`LogError::Damaged`] where
+    /// anything that was acknowledged cannot be read back; [`LogError::Open`] for whatever the disk says.
+    pub fn open_embedded(options: EmbeddedOptions) -> Result<Log, LogError> {
+        Ok(Log { engine: Engine::Embedded(Arc::new(Embedded::open(&options)?)) })
+    }
+
+    /// The log's identity, made when it was created.
+    #[must_use]
+    pub fn id(&self) -> LogId {
+        let Engine::Embedded(log) = &self.engine;
+        log.id()
+    }
+
+    /// Partitions of each topic.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        let Engine::Embedded(log) = &self.engine;
+        log.partitions()
+    }
+
+    /// The partition of a key, as Kafka's Java client has it.
+    #[must_use]
+    pub fn partition_for(&self, key: &[u8]) -> u32 {
+        murmur2::partition(key, self.partitions())
+    }
+
+    /// Appends records to one partition, in this order, and returns once they are durable: where each one stands.
+    ///
+    /// Who drops the future does not take back what it had queued.
+    ///
+    /// # Errors
+    /// [`LogError::RecordTooLarge`], [`LogError::NoSuchPartition`], [`LogError::ClockJump`], [`LogError::Closed`]:
+    /// nothing was appended. [`LogError::Failed`]: the records may or may not be in the log.
+    pub async fn append(
+        &self,
+        topic: Topic,
+        partition: u32,
+        records: Vec<NewRecord>,
+    ) -> Result<Vec<Appended>, LogError> {
+        self.append_many(vec![(topic, partition, records)]).await.map(only)
+    }
+
+    /// Appends to several partitions, and returns once all of it is durable: for each batch, where each record stands.
+    /// Batches for one partition keep their order. The embedded engine appends all of a call or nothing; of another one,
+    /// a part may be in the log after an error.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub async fn append_many(&self, batches: Vec<Batch>) -> Result<Vec<Vec<Appended>>, LogError> {
+        let Engine::Embedded(log) = &self.engine;
+        append(log, log.check(batches)?).await
+    }
+
+    /// [`Log::append`] for threads that may wait. Must not be called from async code: it panics there.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_blocking(
+        &self,
+        topic: Topic,
+        partition: u32,
+        records: Vec<NewRecord>,
+    ) -> Result<Vec<Appended>, LogError> {
+        self.append_many_blocking(vec![(topic, partition, records)]).map(only)
+    }
+
+    /// [`Log::append_many`] for threads that may wait. Must not be called from async code: it panics there.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_many_blocking(&self, batches: Vec<Batch>) -> Result<Vec<Vec<Appended>>, LogError> {
+        let Engine::Embedded(log) = &self.engine;
+        append_blocking(log, log.check(batches)?)
+    }
+
+    /// Appends records that keep the timestamps of another log: unchecked, also backwards, also none. What arrives
+    /// later by the clock is no earlier than the latest of them. Answers their offsets here.
+    ///
+    /// # Errors
+    /// As [`Log::append`], but [`LogError::ClockJump`].
+    pub async fn append_copied(
+        &self,
+        topic: Topic,
+        partition: u32,
+        records: Vec<CopiedRecord>,
+    ) -> Result<Vec<u64>, LogError> {
+        let Engine::Embedded(log) = &self.engine;
+        append(log, log.check_copied(topic, partition, records)?).await.map(only).map(offsets)
+    }
+
+    /// [`Log::append_copied`] for threads that may wait. Must not be called from async code: it panics there.
+    ///
+    /// # Errors
+    /// As [`Log::append_copied`].
+    pub fn append_copied_blocking(
+        &self,
+        topic: Topic,
+        partition: u32,
+        records: Vec<CopiedRecord>,
+    ) -> Result<Vec<u64>, LogError> {
+        let Engine::Embedded(log) = &self.engine;
+        append_blocking(log, log.check_copied(topic, partition, records)?).map(only).map(offsets)
+    }
+
+    /// Reads durable records from an offset on: at most `max_records`, and at most `max_bytes` of them as stored, but one
+    /// whatever its size. Empty at the end. Does not wait for records, only for the disk.
+    ///
+    /// # Errors
+    /// [`LogError::Trimmed`] below the first offset, [`LogError::PastEnd`] above the end, [`LogError::NoSuchPartition`];
+    /// [`LogError::Corrupt`] for a damaged or missing record among those read.
+    pub fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        from_offset: u64,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredRecord>, LogError> {
+        self.read_span(topic, partition, Span { from: from_offset, max_records, max_bytes, in_a_row: false })
+    }
+
+    /// A cursor over a partition, for who reads on and on.
+    #[must_use]
+    pub fn reader(&self, topic: Topic, partition: u32, from: u64) -> Reader {
+        Reader::new(self.clone(), topic, partition, from)
+    }
+
+    /// The first offset that has not been trimmed; of an empty partition, its end. 0 for one that does not exist.
+    #[must_use]
+    pub fn start_offset(&self, topic: Topic, partition: u32) -> u64 {
+        let Engine::Embedded(log) = &self.engine;
+        log.start(topic, partition).unwrap_or(0)
+    }
+
+    /// The next offset after what is durable. 0 for a partition that does not exist.
+    #[must_use]
+    pub fn end_offset(&self, topic: Topic, partition: u32) -> u64 {
+        let Engine::Embedded(log) = &self.engine;
+        log.end(topic, partition).unwrap_or(0)
+    }
+
+    /// The end, to wait for: it changes as soon as more is durable, and is marked as changed when the log is closed.
+    /// Of a partition that does not exist: 0, with nobody to change it.
+    #[must_use]
+    pub fn watch_end(&self, topic: Topic, partition: u32) -> watch::Receiver<u64> {
+        let Engine::Embedded(log) = &self.engine;
+        log.watch_end(topic, partition).unwrap_or_else(|| watch::channel(0).1)
+    }
+
+    /// Takes away a partition's records before an offset, durably. Nothing where they are gone already. Offsets go on as
+    /// before, also when all have gone.
+    ///
+    /// # Errors
+    /// [`LogError::PastEnd`], [`LogError::NoSuchPartition`], [`LogError::Closed`], [`LogError::Failed`].
+    pub fn trim(&self, topic: Topic, partition: u32, before_offset: u64) -> Result<(), LogError> {
+        let Engine::Embedded(log) = &self.engine;
+        log.trim(topic, partition, before_offset)
+    }
+
+    /// Bytes that the log takes on this machine's disk, about.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        let Engine::Embedded(log) = &self.engine;
+        log.disk_bytes()
+    }
+
+    /// Whether the log has been closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let Engine::Embedded(log) = &self.engine;
+        log.is_closed()
+    }
+
+    /// Closes the log in order: what is queued is appended and answered, everything after that is refused with
+    /// [`LogError::Closed`], and [`Reader::wait`] ends. Other handles can still read. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`LogError::Failed`]; the log is closed all the same.
+    pub fn close(&self) -> Result<(), LogError> {
+        let Engine::Embedded(log) = &self.engine;
+        log.close()
+    }
+
+    pub(crate) fn read_span(&self, topic: Topic, partition: u32, span: Span) -> Result<Vec<StoredRecord>, LogError> {
+        let Engine::Embedded(log) = &self.engine;
+        log.read(topic, partition, span)
+    }
+}
+
+async fn append(log: &Embedded, checks: Checks) -> Result<Vec<Vec<Appended>>, LogError> {
+    if checks.is_empty() { Ok(checks.nothing()) } else { log.append(checks).await }
+}
+
+fn append_blocking(log: &Embedded, checks: Checks) -> Result<Vec<Vec<Appended>>, LogError> {
+    if checks.is_empty() { Ok(checks.nothing()) } else { log.append_blocking(checks) }
+}
+
+/// The answer to a call with one batch.
+fn only(mut batches: Vec<Vec<Appended>>) -> Vec<Appended> {
+    batches.pop().unwrap_or_default()
+}
+
+fn offsets(appended: Vec<Appended>) -> Vec<u64> {
+    appended.into_iter().map(|appended| appended.offset).collect()
+}

@@ -1,0 +1,95 @@
+//! What goes into the log and what comes out of it.
+
+use bytes::Bytes;
+
+use crate::{LogError, Topic};
+
+/// Bytes of a record's value, at most (S39).
+pub const RECORD_VALUE_MAX_BYTES: usize = 1_000_000;
+/// Bytes of a record's key and headers together, at most. Ids are at most 256 bytes and reasons a line of text, so
+/// whatever is longer is a mistake.
+pub const RECORD_KEY_AND_HEADERS_MAX_BYTES: usize = 65_536;
+
+/// What one request appends to one partition, in this order.
+pub type Batch = (Topic, u32, Vec<NewRecord>);
+
+/// A record to append. Its offset and its timestamp are the log's to give.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewRecord {
+    /// Decides the partition ([`crate::Log::partition_for`]); none for what stands in every partition.
+    pub key: Option<Bytes>,
+    /// A bare protobuf message, at most [`RECORD_VALUE_MAX_BYTES`].
+    pub value: Option<Bytes>,
+    /// Names and values, in order; a name may stand twice.
+    pub headers: Vec<(String, Bytes)>,
+}
+
+impl NewRecord {
+    /// A record with a key and a value, and no headers.
+    #[must_use]
+    pub fn new(key: impl Into<Bytes>, value: impl Into<Bytes>) -> NewRecord {
+        NewRecord { key: Some(key.into()), value: Some(value.into()), headers: Vec::new() }
+    }
+
+    /// Bytes of key, value and headers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.value_bytes().saturating_add(self.key_and_headers_bytes())
+    }
+
+    /// Refuses what is over a limit.
+    pub(crate) fn check(&self) -> Result<(), LogError> {
+        let parts = [
+            ("value", self.value_bytes(), RECORD_VALUE_MAX_BYTES),
+            ("key and headers", self.key_and_headers_bytes(), RECORD_KEY_AND_HEADERS_MAX_BYTES),
+        ];
+        match parts.into_iter().find(|(_, bytes, max)| bytes > max) {
+            None => Ok(()),
+            Some((part, bytes, max)) => Err(LogError::RecordTooLarge { part, bytes, max }),
+        }
+    }
+
+    fn value_bytes(&self) -> usize {
+        self.value.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn key_and_headers_bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.key.as_ref().map_or(0, Bytes::len) + headers
+    }
+}
+
+/// A record that keeps the timestamp it had in another log, or the lack of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CopiedRecord {
+    /// Key, value and headers.
+    pub record: NewRecord,
+    /// Milliseconds since 1970; `None` where the other log had none.
+    pub timestamp_ms: Option<u64>,
+}
+
+/// Where an appended record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its offset in its partition.
+    pub offset: u64,
+    /// Its arrival, in milliseconds since 1970; 0 for a copied record without a timestamp.
+    pub timestamp_ms: u64,
+}
+
+/// A record as the log has it.
+///
+/// Key, value and header values are slices of one buffer that all records of a read share. Who keeps a few of them for
+/// long copies those, or the whole buffer stays in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its offset in its partition.
+    pub offset: u64,
+    /// Its arrival, in milliseconds since 1970; `None` where a record was copied from a log that had none.
+    pub timestamp_ms: Option<u64>,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub value: Option<Bytes>,
+    /// Its headers, in the order they were given.
+    pub headers: Vec<(String, Bytes)>,
+}

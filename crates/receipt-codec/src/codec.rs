@@ -1,0 +1,52 @@
+//! serde values as bytes. The only user of bincode, which is pinned: its layout is part of the stored format.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::Corrupt;
+
+/// The version that every value is written with.
+const VERSION: u8 = 1;
+
+/// A version byte, then the value with variable-width integers.
+pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Corrupt> {
+    let mut bytes = vec![VERSION];
+    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())
+        .map_err(|error| Corrupt::new(what, error.to_string()))?;
+    Ok(bytes)
+}
+
+/// The value, and what stands behind it.
+pub(crate) fn decode_prefix<'a, T: DeserializeOwned>(
+    what: &'static str,
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), Corrupt> {
+    let body = body(what, bytes)?;
+    let (value, used) = bincode::serde::decode_from_slice(body, bincode::config::standard())
+        .map_err(|error| Corrupt::new(what, error.to_string()))?;
+    Ok((value, body.get(used..).unwrap_or_default()))
+}
+
+/// The value, with nothing behind it.
+pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Corrupt> {
+    match decode_prefix(what, bytes)? {
+        (value, []) => Ok(value),
+        (_, rest) => Err(Corrupt::new(what, format!("{} bytes too many", rest.len()))),
+    }
+}
+
+/// Bytes of a value's own format, behind the version byte.
+pub(crate) fn versioned(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + body.len());
+    bytes.push(VERSION);
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// What stands behind the version byte.
+pub(crate) fn body<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], Corrupt> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => Ok(body),
+        Some((version, _)) => Err(Corrupt::new(what, format!("version {version}, this is version {VERSION}"))),
+        None => Err(Corrupt::new(what, "empty")),
+    }
+}

@@ -1,0 +1,160 @@
+//! How keys are put together and taken apart.
+
+use crate::error::Corrupt;
+
+/// The kinds of row, in key order. The numbers are part of the stored format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// [`crate::row::identity`]
+    Identity = 0x00,
+    /// [`crate::row::progress`]
+    Progress = 0x01,
+    /// [`crate::row::policy`]
+    Policy = 0x02,
+    /// [`crate::row::conversation`]
+    Conversation = 0x10,
+    /// [`crate::row::memberships`]
+    Memberships = 0x11,
+    /// [`crate::row::member`]
+    Member = 0x12,
+    /// [`crate::row::active`]
+    Active = 0x13,
+    /// [`crate::row::leave`]
+    Leave = 0x14,
+    /// [`crate::row::stub`]
+    Stub = 0x20,
+    /// [`crate::row::message`]
+    Message = 0x21,
+    /// [`crate::row::read_chunk`]
+    ReadChunk = 0x22,
+    /// [`crate::row::time_chunk`]
+    TimeChunk = 0x23,
+    /// [`crate::row::cursor`]
+    Cursor = 0x24,
+    /// [`crate::row::unread`]
+    Unread = 0x25,
+    /// [`crate::row::waiting`]
+    Waiting = 0x30,
+    /// [`crate::row::time_mark`]
+    TimeMark = 0x31,
+}
+
+impl Kind {
+    /// All kinds, in key order.
+    pub const ALL: [Self; 16] = [
+        Self::Identity,
+        Self::Progress,
+        Self::Policy,
+        Self::Conversation,
+        Self::Memberships,
+        Self::Member,
+        Self::Active,
+        Self::Leave,
+        Self::Stub,
+        Self::Message,
+        Self::ReadChunk,
+        Self::TimeChunk,
+        Self::Cursor,
+        Self::Unread,
+        Self::Waiting,
+        Self::TimeMark,
+    ];
+
+    /// The kind of the row with this key.
+    #[must_use]
+    pub fn of(key: &[u8]) -> Option<Self> {
+        let first = *key.first()?;
+        Self::ALL.into_iter().find(|kind| *kind as u8 == first)
+    }
+}
+
+/// A key in the making.
+pub(crate) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let mut bytes = Vec::with_capacity(40);
+        bytes.push(kind as u8);
+        Self(bytes)
+    }
+
+    pub(crate) fn u32(mut self, n: u32) -> Self {
+        self.0.extend_from_slice(&n.to_be_bytes());
+        self
+    }
+
+    pub(crate) fn u64(mut self, n: u64) -> Self {
+        self.0.extend_from_slice(&n.to_be_bytes());
+        self
+    }
+
+    /// Text at the key's end, whose length needs no telling.
+    pub(crate) fn last_text(mut self, text: &str) -> Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// Text with more behind it. Identifiers have at most 256 bytes.
+    pub(crate) fn text(mut self, text: &str) -> Self {
+        let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        self.0.extend_from_slice(&len.to_be_bytes());
+        self.last_text(text)
+    }
+
+    pub(crate) fn done(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A key being taken apart.
+pub(crate) struct Parser<'a> {
+    what: &'static str,
+    rest: &'a [u8],
+}
+
+impl<'a> Parser<'a> {
+    pub(crate) fn new(what: &'static str, kind: Kind, key: &'a [u8]) -> Result<Self, Corrupt> {
+        match key.split_first() {
+            Some((first, rest)) if *first == kind as u8 => Ok(Self { what, rest }),
+            _ => Err(Corrupt::new(what, "a key of another kind")),
+        }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Corrupt> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(|| Corrupt::new(self.what, "a short key"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Corrupt> {
+        Ok(self.take(4)?.iter().fold(0, |n, byte| n << 8 | u32::from(*byte)))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Corrupt> {
+        Ok(self.take(8)?.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)))
+    }
+
+    pub(crate) fn last_text(&mut self) -> Result<&'a str, Corrupt> {
+        let what = self.what;
+        std::str::from_utf8(std::mem::take(&mut self.rest)).map_err(|error| Corrupt::new(what, error.to_string()))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, Corrupt> {
+        let len = self.take(2)?.iter().fold(0, |n, byte| n << 8 | usize::from(*byte));
+        let what = self.what;
+        std::str::from_utf8(self.take(len)?).map_err(|error| Corrupt::new(what, error.to_string()))
+    }
+
+    pub(crate) fn done(self) -> Result<(), Corrupt> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Corrupt::new(self.what, "a long key")) }
+    }
+}
+
+/// Text from a key as an identifier.
+pub(crate) fn id<const MAX: usize, const KIND: char>(
+    what: &'static str,
+    text: &str,
+) -> Result<receipt_domain::id::Id<MAX, KIND>, Corrupt> {
+    receipt_domain::id::Id::new(text).map_err(|error| Corrupt::new(what, error.to_string()))
+}

@@ -1,0 +1,49 @@
+//! A chunk of a group's active memberships.
+//!
+//! Key `[kind][conversation number u64][chunk u32]`, value: a bit an ordinal, in words of 64 bits, little-endian.
+
+use receipt_domain::readers::{ActiveChunk, CHUNK_WORDS};
+
+use crate::{
+    codec,
+    error::Corrupt,
+    key::{Kind, Parser, Writer},
+};
+
+const WHAT: &str = "active memberships";
+
+/// The row's key.
+#[must_use]
+pub fn key(conversation: u64, chunk: u32) -> Vec<u8> {
+    Writer::new(Kind::Active).u64(conversation).u32(chunk).done()
+}
+
+/// What a key says: conversation number and chunk.
+///
+/// # Errors
+/// If it is no such key.
+pub fn decode_key(key: &[u8]) -> Result<(u64, u32), Corrupt> {
+    let mut parser = Parser::new(WHAT, Kind::Active, key)?;
+    let key = (parser.u64()?, parser.u32()?);
+    parser.done().map(|()| key)
+}
+
+/// The row's value.
+#[must_use]
+pub fn encode(row: &ActiveChunk) -> Vec<u8> {
+    let body: Vec<u8> = row.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+    codec::versioned(&body)
+}
+
+/// The row in a value.
+///
+/// # Errors
+/// If it is no such row.
+pub fn decode(value: &[u8]) -> Result<ActiveChunk, Corrupt> {
+    let (words, []) = codec::body(WHAT, value)?.as_chunks::<8>() else {
+        return Err(Corrupt::new(WHAT, "no whole words"));
+    };
+    let words: Vec<u64> = words.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+    let words: [u64; CHUNK_WORDS] = words.try_into().map_err(|_| Corrupt::new(WHAT, "another length"))?;
+    Ok(ActiveChunk(words))
+}

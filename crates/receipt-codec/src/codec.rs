@@ -50,3 +50,10 @@ pub(crate) fn body<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], 
         None => Err(Corrupt::new(what, "empty")),
     }
 }
+
+/// The log time in front of a value's own format, and what stands behind it.
+pub(crate) fn log_time<'a>(what: &'static str, bytes: &'a [u8]) -> Result<(u64, &'a [u8]), Corrupt> {
+    let body = body(what, bytes)?;
+    let (log_time_ms, rest) = body.split_first_chunk::<8>().ok_or_else(|| Corrupt::new(what, "cut short"))?;
+    Ok((u64::from_be_bytes(*log_time_ms), rest))
+}

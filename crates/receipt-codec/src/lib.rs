@@ -4,6 +4,7 @@
 
 mod codec;
 mod error;
+pub mod expiry;
 pub mod key;
 pub mod read_set;
 pub mod row;

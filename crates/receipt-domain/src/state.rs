@@ -202,6 +202,8 @@ pub struct Cursor {
     pub position: u64,
     /// ... at this time, in seconds, or earlier.
     pub latest_read_s: u32,
+    /// Log time at the message at the position, in milliseconds.
+    pub log_time_ms: u64,
 }
 
 /// A read that waits for its message (S16).

@@ -1,6 +1,7 @@
 //! A chunk of a large read set, by ordinal.
 //!
-//! Key `[kind][conversation number u64][position u64][chunk u32]`, value: see [`crate::read_set`].
+//! Key `[kind][conversation number u64][position u64][chunk u32]`, value: log time at the message,
+//! ms u64 (so that it expires by itself), then see [`crate::read_set`].
 
 use receipt_domain::readers::ReadChunk;
 
@@ -29,10 +30,12 @@ pub fn decode_key(key: &[u8]) -> Result<(u64, u64, u32), Corrupt> {
     parser.done().map(|()| key)
 }
 
-/// The row's value.
+/// The row's value, of a message of this log time.
 #[must_use]
-pub fn encode(row: &ReadChunk) -> Vec<u8> {
-    codec::versioned(&read_set::encode_chunk(row))
+pub fn encode(log_time_ms: u64, row: &ReadChunk) -> Vec<u8> {
+    let mut body = log_time_ms.to_be_bytes().to_vec();
+    body.extend_from_slice(&read_set::encode_chunk(row));
+    codec::versioned(&body)
 }
 
 /// The row in a value.
@@ -40,5 +43,5 @@ pub fn encode(row: &ReadChunk) -> Vec<u8> {
 /// # Errors
 /// If it is no such row.
 pub fn decode(value: &[u8]) -> Result<ReadChunk, Corrupt> {
-    read_set::decode_chunk(codec::body(WHAT, value)?)
+    read_set::decode_chunk(codec::log_time(WHAT, value)?.1)
 }

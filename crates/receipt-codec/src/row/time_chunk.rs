@@ -1,7 +1,7 @@
 //! A stretch of a large read set, by time: the index that pages of readers are taken from.
 //!
-//! Key `[kind][conversation number u64][position u64][first reader's time u32][its ordinal u32]`, value: see
-//! [`crate::read_set`].
+//! Key `[kind][conversation number u64][position u64][first reader's time u32][its ordinal u32]`, value: log time at the
+//! message, ms u64 (so that it expires by itself), then see [`crate::read_set`].
 
 use receipt_domain::readers::Reader;
 
@@ -37,10 +37,11 @@ pub fn decode_key(key: &[u8]) -> Result<(u64, u64, Reader), Corrupt> {
     parser.done().map(|()| (conversation, position, first))
 }
 
-/// The row's value.
+/// The row's value, of a message of this log time.
 #[must_use]
-pub fn encode(readers: &[Reader]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(4 * readers.len() + 8);
+pub fn encode(log_time_ms: u64, readers: &[Reader]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(4 * readers.len() + 16);
+    body.extend_from_slice(&log_time_ms.to_be_bytes());
     read_set::encode_by_time(readers, &mut body);
     codec::versioned(&body)
 }
@@ -50,7 +51,7 @@ pub fn encode(readers: &[Reader]) -> Vec<u8> {
 /// # Errors
 /// If it is no such row.
 pub fn decode(value: &[u8]) -> Result<Vec<Reader>, Corrupt> {
-    let mut body = codec::body(WHAT, value)?;
+    let (_, mut body) = codec::log_time(WHAT, value)?;
     let readers = read_set::decode_by_time(&mut body)?;
     if body.is_empty() { Ok(readers) } else { Err(Corrupt::new(WHAT, "bytes behind the readers")) }
 }

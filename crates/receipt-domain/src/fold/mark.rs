@@ -18,7 +18,7 @@ impl Fold {
             self.wait(read, message, 0, true);
             return Ok(());
         };
-        let up_to = stub.position;
+        let (up_to, log_time_ms) = (stub.position, stub.log_time_ms);
         match self.settings().arrival(read.arrival_ms, stub.log_time_ms) {
             Arrival::TooLate => {
                 self.wait(read, message, 0, true);
@@ -48,7 +48,8 @@ impl Fold {
         }
         let (conversation, reader) = (read.conversation.clone(), read.reader.clone());
         if up_to > cursor.position {
-            let step = Step::MoveCursor { number, reader: reader.clone(), position: up_to, read_at_s };
+            let to = Cursor { position: up_to, latest_read_s: read_at_s, log_time_ms };
+            let step = Step::MoveCursor { number, reader: reader.clone(), to };
             self.steps.push_front(step);
         }
         self.steps.push_front(Step::Expand { conversation, reader, read_at_s, spans });
@@ -121,18 +122,15 @@ impl Fold {
         Ok(covered)
     }
 
-    pub(super) fn move_cursor(
-        &mut self,
-        number: ConversationNumber,
-        reader: &UserId,
-        position: Position,
-        read_at_s: u32,
-    ) -> Result<(), Needs> {
+    pub(super) fn move_cursor(&mut self, number: ConversationNumber, reader: &UserId, to: Cursor) -> Result<(), Needs> {
         let key = (number, reader.clone());
         let row = known(self.rows.cursors.get(&key), || Need::Cursor(number, reader.clone()))?;
         let before = row.copied().unwrap_or_default();
-        let after =
-            Cursor { position: position.max(before.position), latest_read_s: read_at_s.max(before.latest_read_s) };
+        let after = Cursor {
+            position: to.position.max(before.position),
+            latest_read_s: to.latest_read_s.max(before.latest_read_s),
+            log_time_ms: to.log_time_ms.max(before.log_time_ms),
+        };
         self.rows.cursors.put(key, after);
         Ok(())
     }

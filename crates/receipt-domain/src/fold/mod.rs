@@ -19,7 +19,7 @@ use crate::{
     id::{ConversationId, UserId},
     readers::INLINE_READERS_MAX,
     settings::Settings,
-    state::Conversation,
+    state::{Conversation, Cursor},
     working_set::{ConversationNumber, Need, Needs, Position, WorkingSet, known},
 };
 
@@ -230,9 +230,7 @@ impl Fold {
             Step::Expand { conversation, reader, read_at_s, spans } => {
                 self.expand(conversation, reader, *read_at_s, spans)
             }
-            Step::MoveCursor { number, reader, position, read_at_s } => {
-                self.move_cursor(*number, reader, *position, *read_at_s)
-            }
+            Step::MoveCursor { number, reader, to } => self.move_cursor(*number, reader, *to),
         }
     }
 

@@ -9,7 +9,7 @@ mod draw;
 mod op;
 mod schedule;
 
-use proptest::{collection::vec, prelude::*};
+use proptest::prelude::*;
 use receipt_domain::{
     event::{Event, ReadEvent, Record},
     settings::Settings,
@@ -50,9 +50,10 @@ impl History {
 
 /// Histories of 5 to 60 events.
 pub fn histories() -> impl Strategy<Value = History> {
-    (draw::settings(), draw::start_ms(), draw::beginnings(), vec(draw::op(), 5..=OPS_MAX - 3), schedule::schedule())
-        .prop_map(|(settings, start_ms, beginnings, ops, schedule)| {
+    (draw::settings(), draw::start_ms(), draw::beginnings(), draw::ops(OPS_MAX - 2), schedule::schedule()).prop_map(
+        |(settings, start_ms, beginnings, ops, schedule)| {
             let (conversations, reads) = build(&settings, start_ms, beginnings.iter().chain(&ops));
             History { settings, conversations, reads, schedule }
-        })
+        },
+    )
 }

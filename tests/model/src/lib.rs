@@ -31,6 +31,8 @@
 
 pub mod history;
 pub mod model;
+#[cfg(test)]
+mod scenarios;
 
 pub use history::{History, histories};
 pub use model::Model;

@@ -2,7 +2,11 @@
 
 pub mod answers;
 pub mod conversations;
+#[cfg(test)]
+mod properties;
 mod reads;
+#[cfg(test)]
+mod statistics;
 mod times;
 
 use std::collections::BTreeMap;

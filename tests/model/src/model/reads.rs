@@ -14,14 +14,16 @@ use super::{
 /// What one read covers in one conversation.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
-    reader: &'a UserId,
-    arrival_ms: u64,
-    at_ms: u64,
-    reach: Reach<'a>,
+    pub(super) reader: &'a UserId,
+    pub(super) arrival_ms: u64,
+    /// S20: the read's own time.
+    pub(super) at_ms: u64,
+    pub(super) reach: Reach<'a>,
 }
 
+/// How far a read reaches.
 #[derive(Debug)]
-enum Reach<'a> {
+pub(super) enum Reach<'a> {
     /// S13: these.
     Ids(&'a [MessageId]),
     /// S17: those up to this place in the conversation.
@@ -45,7 +47,6 @@ pub(super) fn of<'a>(
         .map(|(arrival_ms, event)| Read {
             reader: &event.reader,
             arrival_ms,
-            // S20: the read's own time.
             at_ms: given_or_arrival(event.read_at_ms, arrival_ms),
             reach: reach(settings, conversation, arrival_ms, &event.target),
         })
@@ -72,7 +73,7 @@ fn reach<'a>(settings: &Settings, conversation: &Conversation, arrival_ms: u64, 
 
 impl Read<'_> {
     /// Whether this read counts for the message at this place, were its reader in the audience.
-    fn covers(&self, settings: &Settings, place: usize, message: &Message) -> bool {
+    pub(super) fn covers(&self, settings: &Settings, place: usize, message: &Message) -> bool {
         match self.reach {
             Reach::Ids(ids) => ids.contains(&message.id) && counts(settings, self.arrival_ms, message.log_time_ms),
             Reach::Place(last) => place <= last,

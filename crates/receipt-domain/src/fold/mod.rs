@@ -92,8 +92,7 @@ enum Step {
     MoveCursor {
         number: ConversationNumber,
         reader: UserId,
-        position: Position,
-        read_at_s: u32,
+        to: Cursor,
     },
 }
 

@@ -1,1 +1,3 @@
-//! receipt-ctl
+//! What receiptctl shares with others: the expansion of data sets into events. No network.
+
+pub mod dataset;

@@ -1,0 +1,3 @@
+//! receiptctl, the command line client of receiptd.
+
+fn main() {}

@@ -1,3 +1,27 @@
 //! receiptctl, the command line client of receiptd.
 
-fn main() {}
+mod cli;
+mod client;
+mod commands;
+mod import;
+mod output;
+mod render;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match commands::run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", status::line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

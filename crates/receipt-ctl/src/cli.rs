@@ -1,0 +1,89 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    import::Import, mark::Mark, members::Members, partitions::Partitions, policy::Policy, publish::Publish, read::Read,
+    receipts::Receipts, states::States,
+};
+
+/// Ask and tell a running receiptd who has, and who has not, read which message.
+///
+/// Answers are tables for people, or with --json one JSON document on standard output. Errors are one line on standard
+/// error: the gRPC status, its reason, the fields at fault, and when to try again. Exit code 0: done; 1: the call
+/// failed; 2: the command line is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "receiptctl", version, after_long_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where to, and how to answer.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The server's address.
+    #[arg(long, global = true, env = "RECEIPTCTL_ADDR", default_value = "http://127.0.0.1:50051", value_name = "URL")]
+    pub(crate) addr: String,
+    /// Print one JSON document on standard output instead of tables.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Publish(Publish),
+    Read(Read),
+    Mark(Mark),
+    Receipts(Receipts),
+    Members(Members),
+    States(States),
+    Policy(Policy),
+    Partitions(Partitions),
+    Import(Import),
+}
+
+/// Who acts.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ActingUser {
+    /// Who acts; where the server runs with authentication, it takes the token's user. Left out: a service acts.
+    #[arg(long, value_name = "USER", default_value = "")]
+    pub(crate) user: String,
+}
+
+/// From which state to answer.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct After {
+    /// Answer from a state that includes this consistency token, which a write or an answer gave. May be repeated.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) after: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # A group of three; alice asks for receipts; bob reads; who has, and who has not?
+  receiptctl publish group-create team alice bob carol --group-type work --wait
+  receiptctl publish send team m1 --sender alice --all --wait
+  receiptctl read team m1 --user bob --wait
+  receiptctl receipts team m1 --user alice
+  receiptctl members team m1 unread --user alice
+
+  # From another machine, for a script
+  RECEIPTCTL_ADDR=http://receipts.internal:50051 receiptctl partitions --json
+
+  # 241,000 events of a public channel
+  receiptctl import ubuntu-irc tests/data/ubuntu-irc.tsv.gz";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,39 @@
+//! The commands, one file each.
+
+pub(crate) mod import;
+pub(crate) mod mark;
+pub(crate) mod members;
+pub(crate) mod partitions;
+pub(crate) mod policy;
+pub(crate) mod publish;
+pub(crate) mod read;
+pub(crate) mod receipts;
+pub(crate) mod states;
+
+use receipt_proto::v1;
+
+use crate::{
+    cli::{Cli, Command},
+    output::Output,
+};
+
+/// Runs what the command line says.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+    let output = Output { json: cli.global.json };
+    let addr = cli.global.addr.as_str();
+    match cli.command {
+        Command::Publish(command) => command.run(addr, output).await,
+        Command::Read(command) => command.run(addr, output).await,
+        Command::Mark(command) => command.run(addr, output).await,
+        Command::Receipts(command) => command.run(addr, output).await,
+        Command::Members(command) => command.run(addr, output).await,
+        Command::States(command) => command.run(addr, output).await,
+        Command::Policy(command) => command.run(addr, output).await,
+        Command::Partitions(command) => command.run(addr, output).await,
+        Command::Import(command) => command.run(addr, output).await,
+    }
+}
+
+fn message_ref(conversation: &str, message: &str) -> v1::MessageRef {
+    v1::MessageRef { conversation_id: conversation.to_owned(), message_id: message.to_owned() }
+}

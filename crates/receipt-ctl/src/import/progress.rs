@@ -1,0 +1,81 @@
+//! How far an import is: a bar on a terminal, lines elsewhere, both on standard error.
+
+use std::{
+    io::IsTerminal as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often a line is written where there is no bar.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows how far an import is.
+#[derive(Clone)]
+pub(super) struct Progress {
+    /// Hidden, where lines are written.
+    bar: ProgressBar,
+    lines: Option<Arc<Mutex<Lines>>>,
+}
+
+struct Lines {
+    total: u64,
+    start_at: u64,
+    start: Instant,
+    said: Instant,
+}
+
+impl Progress {
+    pub(super) fn new(total: u64, quiet: bool) -> Self {
+        if quiet || !std::io::stderr().is_terminal() {
+            let now = Instant::now();
+            let lines = Lines { total, start_at: 0, start: now, said: now };
+            return Self { bar: ProgressBar::hidden(), lines: Some(Arc::new(Mutex::new(lines))) };
+        }
+        let bar = ProgressBar::new(total);
+        // The template is a constant; were it wrong, the default one would do.
+        if let Ok(style) = ProgressStyle::with_template(
+            "{elapsed_precise} {wide_bar} {human_pos}/{human_len} events, {per_sec}, {eta} left",
+        ) {
+            bar.set_style(style);
+        }
+        Self { bar, lines: None }
+    }
+
+    /// From here it goes on.
+    pub(super) fn start_at(&self, position: u64) {
+        self.bar.set_position(position);
+        self.bar.reset_eta();
+        if position > 0 {
+            self.say(&format!("{position} events were acknowledged before; going on from there"));
+        }
+        if let Some(lines) = &self.lines {
+            lines.lock().unwrap_or_else(PoisonError::into_inner).start_at = position;
+        }
+    }
+
+    /// It is here now.
+    pub(super) fn at(&self, position: u64) {
+        self.bar.set_position(position);
+        let Some(lines) = &self.lines else { return };
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.said.elapsed() < LINE_EVERY {
+            return;
+        }
+        lines.said = Instant::now();
+        let milliseconds = lines.start.elapsed().as_millis().max(1);
+        let rate = u128::from(position.saturating_sub(lines.start_at)) * 1000 / milliseconds;
+        eprintln!("{position} of {} events, {rate} a second", lines.total);
+    }
+
+    /// Something that people should know meanwhile.
+    pub(super) fn say(&self, message: &str) {
+        self.bar.suspend(|| eprintln!("{message}"));
+    }
+
+    /// All is done.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

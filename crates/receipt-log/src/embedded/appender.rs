@@ -204,3 +204,52 @@ struct Touched {
     place: Place,
     slot: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::{open, options};
+    use crate::{Clock, Topic};
+
+    /// An appender over an empty log, with requests of so many bytes waiting.
+    fn waiting(dir: &std::path::Path, requests: usize, bytes: usize) -> (Appender, Vec<oneshot::Receiver<Answer>>) {
+        let mut database = options::database();
+        database.create_if_missing(true);
+        let lock = open::lock(dir).unwrap();
+        let bounds = [super::super::rows::Bounds { start: 0, end: 0 }; 4];
+        let shared = Arc::new(Shared::new(rocksdb::DB::open(&database, dir).unwrap(), lock, 1, &bounds));
+        let (sender, receiver) = mpsc::channel(requests);
+        let place = Place { topic: Topic::Reads, partition: 0 };
+        let slot = shared.slot(place).unwrap();
+        let answers = (0..requests).map(|_| {
+            let (answer, answered) = oneshot::channel();
+            let records = vec![NewRecord::new("key", vec![0; bytes])];
+            let batches = vec![Checked { place, slot, records, timestamps: None }];
+            sender.try_send(Message::Append(Request { batches, bytes, answer, room: None })).unwrap();
+            answered
+        });
+        let answers = answers.collect();
+        let (clock, _) = Clock::manual(0);
+        (Appender::new(shared, receiver, Arrivals::new(clock, 0, false, None), vec![0; 4]), answers)
+    }
+
+    #[test]
+    fn what_waits_is_synced_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut appender, answers) = waiting(dir.path(), 32, 10);
+        let group = appender.gather(Message::Wake);
+        assert_eq!(group.len(), 32);
+        appender.append(group);
+        let offsets = answers.into_iter().map(|answer| answer.blocking_recv().unwrap().unwrap()[0][0].offset);
+        assert!(offsets.eq(0..32));
+        // 32 records, an end and the last arrival: RocksDB has counted each row once.
+        assert_eq!(appender.shared.db.latest_sequence_number(), 34);
+    }
+
+    #[test]
+    fn what_waits_beyond_a_write_comes_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut appender, _answers) = waiting(dir.path(), 20, 1_000_000);
+        assert_eq!([(); 4].map(|()| appender.gather(Message::Wake).len()), [9, 9, 2, 0]);
+    }
+}

@@ -223,3 +223,34 @@ impl Checks {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    /// After a failed write nobody knows whether its records are on the disk, so their offsets are given to no others.
+    #[test]
+    fn after_a_failed_write_the_log_takes_no_more_and_shows_what_it_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, _) = Clock::manual(0);
+        let dir = dir.path().to_path_buf();
+        let options = EmbeddedOptions { dir, partitions: 1, retention_ms: 0, accept_clock_jump: false, clock };
+        let log = Embedded::open(&options).unwrap();
+        let append = || {
+            let batches = log.check(vec![(Topic::Reads, 0, vec![NewRecord::new("key", "value")])])?;
+            log.append_blocking(batches)
+        };
+        assert_eq!(append().unwrap()[0][0].offset, 0);
+        log.shared.fail_next_write.store(true, Ordering::SeqCst);
+        let failed = LogError::Failed { reason: "a test said so".to_owned() };
+        assert_eq!(append(), Err(failed.clone()));
+        assert_eq!(append(), Err(failed.clone()));
+        assert_eq!(log.trim(Topic::Reads, 0, 1), Err(failed.clone()));
+        assert_eq!(log.end(Topic::Reads, 0), Some(1));
+        let span = Span { from: 0, max_records: 10, max_bytes: 1_000, in_a_row: false };
+        assert_eq!(log.read(Topic::Reads, 0, span).unwrap().len(), 1);
+        assert_eq!(log.close(), Err(failed));
+    }
+}

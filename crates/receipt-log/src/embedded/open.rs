@@ -54,7 +54,7 @@ pub(super) fn open(given: &EmbeddedOptions) -> Result<Embedded, LogError> {
 }
 
 /// Makes the directory where there is none, and locks it.
-fn lock(dir: &Path) -> Result<File, LogError> {
+pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
     let failed = |error: io::Error| LogError::Open { dir: dir.to_path_buf(), detail: error.to_string() };
     create_durably(dir).map_err(failed)?;
     let file = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE)).map_err(failed)?;

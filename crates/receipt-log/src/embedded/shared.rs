@@ -132,6 +132,7 @@ impl Shared {
     pub(super) fn trim(&self, place: Place, before: u64) -> Result<(), LogError> {
         let slot = self.slot(place)?;
         let _one_at_a_time = self.trimming.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_failed()?;
         if self.is_closed() {
             return Err(LogError::Closed);
         }

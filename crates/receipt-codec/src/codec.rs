@@ -7,10 +7,19 @@ use crate::error::Corrupt;
 /// The version that every value is written with.
 const VERSION: u8 = 1;
 
+/// Bytes that a value may take in memory, far above what any row takes. bincode allocates a text's length before it
+/// reads the text: without a limit, one damaged byte could ask for more memory than there is, which ends the process.
+const DECODED_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Variable-width integers, little-endian.
+fn config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<DECODED_MAX_BYTES>()
+}
+
 /// A version byte, then the value with variable-width integers.
 pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Corrupt> {
     let mut bytes = vec![VERSION];
-    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())
+    bincode::serde::encode_into_std_write(value, &mut bytes, config())
         .map_err(|error| Corrupt::new(what, error.to_string()))?;
     Ok(bytes)
 }
@@ -21,8 +30,8 @@ pub(crate) fn decode_prefix<'a, T: DeserializeOwned>(
     bytes: &'a [u8],
 ) -> Result<(T, &'a [u8]), Corrupt> {
     let body = body(what, bytes)?;
-    let (value, used) = bincode::serde::decode_from_slice(body, bincode::config::standard())
-        .map_err(|error| Corrupt::new(what, error.to_string()))?;
+    let (value, used) =
+        bincode::serde::decode_from_slice(body, config()).map_err(|error| Corrupt::new(what, error.to_string()))?;
     Ok((value, body.get(used..).unwrap_or_default()))
 }
 
@@ -56,4 +65,29 @@ pub(crate) fn log_time<'a>(what: &'static str, bytes: &'a [u8]) -> Result<(u64, 
     let body = body(what, bytes)?;
     let (log_time_ms, rest) = body.split_first_chunk::<8>().ok_or_else(|| Corrupt::new(what, "cut short"))?;
     Ok((u64::from_be_bytes(*log_time_ms), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use receipt_domain::limits::{EVENT_LIST_MAX, ID_MAX_BYTES};
+
+    use super::*;
+
+    #[test]
+    fn a_damaged_length_is_refused_before_it_is_allocated() {
+        for len in [u64::MAX, 1 << 62, 1 << 40, 1 << 31] {
+            let value = [&[VERSION, 0xfd][..], &len.to_le_bytes(), b"abc"].concat();
+            assert!(decode::<String>("text", &value).is_err());
+            assert!(decode::<Vec<String>>("texts", &value).is_err());
+            assert!(decode::<Vec<u64>>("numbers", &value).is_err());
+        }
+    }
+
+    #[test]
+    fn the_limit_is_far_above_the_largest_rows() {
+        let texts = vec!["x".repeat(ID_MAX_BYTES); 10 * EVENT_LIST_MAX];
+        assert_eq!(decode("texts", &encode("texts", &texts).unwrap()), Ok(texts));
+        let stays = vec![(u32::MAX, u64::MAX, Some((u64::MAX, u64::MAX))); 1_000_000];
+        assert_eq!(decode("stays", &encode("stays", &stays).unwrap()), Ok(stays));
+    }
 }

@@ -158,3 +158,65 @@ pub(crate) fn id<const MAX: usize, const KIND: char>(
 ) -> Result<receipt_domain::id::Id<MAX, KIND>, Corrupt> {
     receipt_domain::id::Id::new(text).map_err(|error| Corrupt::new(what, error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use receipt_domain::id::{ConversationId, UserId};
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    #[test]
+    fn kinds_keep_their_numbers() {
+        let numbers: Vec<u8> = Kind::ALL.into_iter().map(|kind| kind as u8).collect();
+        proof::golden("kinds of row", &numbers, "00 01 02 10 11 12 13 14 20 21 22 23 24 25 30 31");
+        assert!(Kind::ALL.is_sorted());
+        for first in 0..=u8::MAX {
+            let kind = Kind::of(&[first, 0xff]);
+            assert_eq!(kind.map(|kind| kind as u8), numbers.contains(&first).then_some(first));
+        }
+        assert_eq!(Kind::of(&[]), None);
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let key = Writer::new(Kind::Waiting).u32(1).u64(2).text("é").text("").last_text("ab").done();
+        proof::golden("parts of keys", &key, "30 00000001 0000000000000002 0002 c3a9 0000 6162");
+    }
+
+    #[test]
+    fn texts_that_are_none_are_refused() {
+        let mut parser = Parser::new("test", Kind::Waiting, &[0x30, 0, 2, 0xc3, 0x28]).unwrap();
+        assert!(parser.text().is_err(), "no UTF-8");
+        assert!(parser.done().is_ok());
+        let mut parser = Parser::new("test", Kind::Waiting, &[0x30, 0xff, 0xff, b'a']).unwrap();
+        assert!(parser.text().is_err(), "longer than the key");
+        assert!(id::<128, 'u'>("test", "").is_err());
+        assert!(id::<128, 'u'>("test", &"a".repeat(129)).is_err());
+        assert!(id::<128, 'u'>("test", "a\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn parts_come_back(
+            n in arbitrary::small(), m in arbitrary::number(), first in arbitrary::id(), last in arbitrary::id(),
+            cut: prop::sample::Index,
+        ) {
+            let (first, last): (ConversationId, UserId) = (first, last);
+            let key = Writer::new(Kind::Stub).u32(n).u64(m).text(first.as_str()).last_text(last.as_str()).done();
+            let mut parser = Parser::new("test", Kind::Stub, &key).unwrap();
+            prop_assert_eq!((parser.u32().unwrap(), parser.u64().unwrap()), (n, m));
+            prop_assert_eq!(id("test", parser.text().unwrap()), Ok(first));
+            prop_assert_eq!(id("test", parser.last_text().unwrap()), Ok(last));
+            prop_assert_eq!(parser.done(), Ok(()));
+
+            let fixed = &key[..13];
+            let mut parser = Parser::new("test", Kind::Stub, &fixed[..1 + cut.index(12)]).unwrap();
+            prop_assert!(parser.u32().and_then(|_| parser.u64()).is_err(), "a short key");
+            let parser = Parser::new("test", Kind::Stub, fixed).unwrap();
+            prop_assert!(parser.done().is_err(), "a long key");
+            prop_assert!(Parser::new("test", Kind::Message, &key).is_err());
+        }
+    }
+}

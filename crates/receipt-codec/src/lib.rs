@@ -10,4 +10,9 @@ pub mod read_set;
 pub mod row;
 pub mod token;
 
+#[cfg(test)]
+mod arbitrary;
+#[cfg(test)]
+mod proof;
+
 pub use error::{Corrupt, InvalidToken};

@@ -16,10 +16,10 @@ const BITMAP_BYTES: usize = CHUNK_WORDS * 8;
 
 fn put_varint(mut n: u32, bytes: &mut Vec<u8>) {
     while n >= 0x80 {
-        bytes.push((n & 0x7f) as u8 | 0x80);
+        bytes.push(n.to_le_bytes()[0] | 0x80);
         n >>= 7;
     }
-    bytes.push(n as u8);
+    bytes.push(n.to_le_bytes()[0]);
 }
 
 fn take_varint(bytes: &mut &[u8]) -> Result<u32, Corrupt> {
@@ -83,7 +83,7 @@ pub fn encode_chunk(chunk: &ReadChunk) -> Vec<u8> {
     let width = u32::BITS - (highest - lowest).leading_zeros();
     let mut bytes = Vec::with_capacity(5 + BITMAP_BYTES + readers.len() * width as usize / 8 + 8);
     bytes.extend_from_slice(&lowest.to_le_bytes());
-    bytes.push(width as u8);
+    bytes.push(width.to_le_bytes()[0]);
     let mut bitmap = [0_u8; BITMAP_BYTES];
     for reader in &readers {
         bitmap[reader.ordinal as usize / 8] |= 1 << (reader.ordinal % 8);
@@ -94,13 +94,13 @@ pub fn encode_chunk(chunk: &ReadChunk) -> Vec<u8> {
         word |= u64::from(reader.read_at_s - lowest) << filled;
         filled += width;
         while filled >= 8 {
-            bytes.push(word as u8);
+            bytes.push(word.to_le_bytes()[0]);
             word >>= 8;
             filled -= 8;
         }
     }
     if filled > 0 {
-        bytes.push(word as u8);
+        bytes.push(word.to_le_bytes()[0]);
     }
     bytes
 }
@@ -138,3 +138,8 @@ pub fn decode_chunk(bytes: &[u8]) -> Result<ReadChunk, Corrupt> {
     }
     Ok(chunk)
 }
+
+#[cfg(test)]
+mod sizes;
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,147 @@ impl PageToken {
         decode(PAGE, text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::{prelude::*, sample::Index};
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    /// All characters of a token, and some that none has.
+    const CHARACTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/=. \n\0é";
+
+    fn refused<T: DeserializeOwned + Debug>(kind: u8, text: &str) {
+        let token = decode::<T>(kind, text);
+        assert!(token.is_err(), "{text:?} was read as {token:?}");
+    }
+
+    fn with_character_at(text: &str, at: usize, character: char) -> String {
+        text.chars().take(at).chain([character]).chain(text.chars().skip(at + 1)).collect()
+    }
+
+    /// The token has these bytes behind the base64, comes back, and is refused with any character changed, left out,
+    /// or cut off.
+    fn golden<T>(kind: u8, token: &T, hex: &str)
+    where
+        T: Serialize + DeserializeOwned + Debug + PartialEq,
+    {
+        let text = encode(kind, token);
+        proof::golden(std::any::type_name::<T>(), &BASE64_URL_SAFE_NO_PAD.decode(&text).unwrap(), hex);
+        assert_eq!(decode(kind, &text).as_ref(), Ok(token));
+        for (at, before) in text.char_indices() {
+            for character in CHARACTERS.chars().filter(|c| *c != before) {
+                refused::<T>(kind, &with_character_at(&text, at, character));
+            }
+            refused::<T>(kind, &text[..at]);
+            refused::<T>(kind, &text[at + 1..]);
+            refused::<T>(kind, &[&text[..at], &text[at + 1..]].concat());
+        }
+        for character in CHARACTERS.chars() {
+            refused::<T>(kind, &format!("{text}{character}"));
+            refused::<T>(kind, &format!("{character}{text}"));
+        }
+    }
+
+    fn damaged<T: DeserializeOwned + Debug>(kind: u8, text: &str, (at, to): (Index, Index)) {
+        let (at, to) = (at.index(text.len()), to.get(&CHARACTERS.chars().collect::<Vec<_>>()).to_owned());
+        refused::<T>(kind, &text[..at]);
+        if !text[at..].starts_with(to) {
+            refused::<T>(kind, &with_character_at(text, at, to));
+        }
+    }
+
+    fn one_character() -> impl Strategy<Value = (Index, Index)> {
+        any::<(Index, Index)>()
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let log_id = *b"0123456789abcdef";
+        let positions = vec![
+            PartitionOffsets { partition: 0, conversations_offset: 1, reads_offset: 300 },
+            PartitionOffsets { partition: 5, conversations_offset: 0, reads_offset: u64::MAX },
+        ];
+        golden(
+            CONSISTENCY,
+            &ConsistencyToken { log_id, positions },
+            "63 01 30313233343536373839616263646566 020001fb2c010500fdffffffffffffffff 9d2ba779",
+        );
+        golden(
+            CONSISTENCY,
+            &ConsistencyToken { log_id, positions: Vec::new() },
+            "63 01 30313233343536373839616263646566 00 59d5d8cd",
+        );
+        let next = PageStart::Read { read_at_s: 1_700_000_000, ordinal: 300 };
+        let page = PageToken { log_id, partition: 5, conversation: 6, position: 7, latest_first: true, next };
+        golden(PAGE, &page, "70 01 30313233343536373839616263646566 0506070100fc00f15365fb2c01 5cd0c7f8");
+        golden(
+            PAGE,
+            &PageToken { latest_first: false, next: PageStart::Unread { ordinal: 8 }, ..page },
+            "70 01 30313233343536373839616263646566 050607000108 a693680b",
+        );
+    }
+
+    #[test]
+    fn the_largest_token_is_taken_and_a_larger_text_is_not() {
+        let position = |partition| PartitionOffsets {
+            partition: u32::MAX - partition,
+            conversations_offset: u64::MAX,
+            reads_offset: u64::MAX,
+        };
+        let token = ConsistencyToken { log_id: [0xff; 16], positions: (0..2048).map(position).collect() };
+        let text = token.encode();
+        assert!(text.len() <= TOKEN_MAX_CHARS, "{} characters", text.len());
+        assert_eq!(ConsistencyToken::decode(&text), Ok(token.clone()));
+        let positions = token.positions.repeat(2);
+        let text = ConsistencyToken { positions, ..token }.encode();
+        assert_eq!(ConsistencyToken::decode(&text), Err(InvalidToken), "{} characters", text.len());
+    }
+
+    #[test]
+    fn one_kind_of_token_is_not_the_other() {
+        // Even where the bytes behind the kind would do for both.
+        let token = ConsistencyToken { log_id: [7; 16], positions: Vec::new() };
+        assert!(ConsistencyToken::decode(&encode(PAGE, &token)).is_err());
+        assert_eq!(ConsistencyToken::decode(&encode(CONSISTENCY, &token)), Ok(token));
+    }
+
+    proptest! {
+        #[test]
+        fn consistency_tokens_come_back(token in arbitrary::consistency_token(), damage in one_character()) {
+            let text = token.encode();
+            prop_assert_eq!(PageToken::decode(&text), Err(InvalidToken));
+            prop_assert_eq!(ConsistencyToken::decode(&text), Ok(token));
+            damaged::<ConsistencyToken>(CONSISTENCY, &text, damage);
+        }
+
+        #[test]
+        fn page_tokens_come_back(token in arbitrary::page_token(), damage in one_character()) {
+            let text = token.encode();
+            prop_assert_eq!(ConsistencyToken::decode(&text), Err(InvalidToken));
+            prop_assert_eq!(PageToken::decode(&text), Ok(token));
+            damaged::<PageToken>(PAGE, &text, damage);
+        }
+
+        #[test]
+        fn any_text_is_refused(text in "\\PC{0,80}", token in "[A-Za-z0-9_-]{0,120}") {
+            for text in [text, token] {
+                refused::<ConsistencyToken>(CONSISTENCY, &text);
+                refused::<PageToken>(PAGE, &text);
+            }
+        }
+
+        #[test]
+        fn anothers_bytes_under_a_true_checksum_do_no_harm(noise in prop::collection::vec(any::<u8>(), 0..80)) {
+            for kind in [CONSISTENCY, PAGE] {
+                let mut bytes = [&[kind, 1], &noise[..]].concat();
+                bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+                let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
+                let _ = (ConsistencyToken::decode(&text), PageToken::decode(&text));
+            }
+        }
+    }
+}

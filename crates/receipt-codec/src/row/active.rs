@@ -47,3 +47,44 @@ pub fn decode(value: &[u8]) -> Result<ActiveChunk, Corrupt> {
     let words: [u64; CHUNK_WORDS] = words.try_into().map_err(|_| Corrupt::new(WHAT, "another length"))?;
     Ok(ActiveChunk(words))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<(u64, u32)> = proof::Key {
+        kind: Kind::Active,
+        encode: |(conversation, chunk)| key(*conversation, *chunk),
+        decode: decode_key,
+    };
+    const VALUE: proof::Value<ActiveChunk> = proof::Value { what: WHAT, encode, decode };
+
+    #[test]
+    fn golden_bytes() {
+        KEY.golden(&(0x0102_0304_0506_0708, 0x090a_0b0c), "13 0102030405060708 090a0b0c");
+        let mut row = ActiveChunk::default();
+        [0, 9, 63, 64, 1023].into_iter().for_each(|ordinal| row.insert(ordinal));
+        VALUE.golden(&row, &format!("01 0102000000000080 0100000000000000 {} 0000000000000080", "00".repeat(13 * 8)));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(
+            key in (arbitrary::number(), arbitrary::small()), row in arbitrary::active(), damage in proof::damage(),
+        ) {
+            KEY.holds(&key, &damage);
+            VALUE.holds(&row, &damage);
+        }
+
+        #[test]
+        fn keys_are_in_order(
+            a in (arbitrary::number(), arbitrary::small()), b in (arbitrary::number(), arbitrary::small()),
+        ) {
+            KEY.orders(&a, &b);
+            KEY.orders(&a, &(a.0, b.1));
+        }
+    }
+}

@@ -42,3 +42,34 @@ pub fn encode(row: &Cursor) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<Cursor, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<(u64, UserId)> =
+        proof::Key { kind: Kind::Cursor, encode: |(conversation, user)| key(*conversation, user), decode: decode_key };
+    const VALUE: proof::Value<Cursor> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    #[test]
+    fn golden_bytes() {
+        KEY.golden(&(258, UserId::new("ann").unwrap()), "24 0000000000000102 616e6e");
+        VALUE.golden(
+            &Cursor { position: 300, latest_read_s: 1_700_000_000, log_time_ms: 1_700_000_000_000 },
+            "01 fb2c01 fc00f15365 fd0068e5cf8b010000",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(
+            key in (arbitrary::number(), arbitrary::id()), row in arbitrary::cursor(), damage in proof::damage(),
+        ) {
+            KEY.holds(&key, &damage);
+            VALUE.holds(&row, &damage);
+        }
+    }
+}

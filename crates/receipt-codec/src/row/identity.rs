@@ -47,3 +47,28 @@ pub fn encode(row: &Identity) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<Identity, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const VALUE: proof::Value<Identity> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    #[test]
+    fn golden_bytes() {
+        proof::golden("key of Identity", &key(), "00");
+        let settings = Settings { retention_ms: 1 << 40, early_window_ms: 300, max_group_members: 100_000 };
+        let row = Identity { log_id: *b"0123456789abcdef", partition: 5, partitions: 64, settings };
+        VALUE.golden(&row, "01 30313233343536373839616263646566 05 40 fd0000000000010000 fb2c01 fca0860100");
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(row in arbitrary::identity(), damage in proof::damage()) {
+            VALUE.holds(&row, &damage);
+        }
+    }
+}

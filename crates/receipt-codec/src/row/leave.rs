@@ -43,3 +43,42 @@ pub fn encode(row: &LeaveEntry) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<LeaveEntry, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<(u64, u32)> = proof::Key {
+        kind: Kind::Leave,
+        encode: |(conversation, index)| key(*conversation, *index),
+        decode: decode_key,
+    };
+    const VALUE: proof::Value<LeaveEntry> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    #[test]
+    fn golden_bytes() {
+        KEY.golden(&(0x0102_0304_0506_0708, 0x090a_0b0c), "14 0102030405060708 090a0b0c");
+        VALUE.golden(&LeaveEntry { ordinal: 300, log_time_ms: 1_700_000_000_000 }, "01 fb2c01 fd0068e5cf8b010000");
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(
+            key in (arbitrary::number(), arbitrary::small()), row in arbitrary::leave(), damage in proof::damage(),
+        ) {
+            KEY.holds(&key, &damage);
+            VALUE.holds(&row, &damage);
+        }
+
+        #[test]
+        fn keys_are_in_order(
+            a in (arbitrary::number(), arbitrary::small()), b in (arbitrary::number(), arbitrary::small()),
+        ) {
+            KEY.orders(&a, &b);
+            KEY.orders(&a, &(a.0, b.1));
+        }
+    }
+}

@@ -43,3 +43,38 @@ pub fn encode(row: &Policy) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<Policy, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use receipt_domain::id::GroupType;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<u64> = proof::Key { kind: Kind::Policy, encode: |number| key(*number), decode: decode_key };
+    const VALUE: proof::Value<Policy> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    #[test]
+    fn golden_bytes() {
+        KEY.golden(&0x0102_0304_0506_0708, "02 0102030405060708");
+        VALUE.golden(&Policy::EveryGroupType, "01 00");
+        VALUE.golden(
+            &Policy::GroupTypes(vec![GroupType::new("team").unwrap(), GroupType::new("é").unwrap()]),
+            "01 01 02 047465616d 02c3a9",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(number in arbitrary::number(), row in arbitrary::policy(), damage in proof::damage()) {
+            KEY.holds(&number, &damage);
+            VALUE.holds(&row, &damage);
+        }
+
+        #[test]
+        fn keys_are_in_order(a in arbitrary::number(), b in arbitrary::number()) {
+            KEY.orders(&a, &b);
+        }
+    }
+}

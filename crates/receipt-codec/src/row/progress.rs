@@ -33,3 +33,35 @@ pub fn encode(row: &Progress) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<Progress, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const VALUE: proof::Value<Progress> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    #[test]
+    fn golden_bytes() {
+        proof::golden("key of Progress", &key(), "01");
+        let row = Progress {
+            conversations_offset: 1,
+            reads_offset: 251,
+            log_time_ms: 1_700_000_000_000,
+            next_conversation: 3,
+            policies: 4,
+            messages: 70_000,
+            receipts: u64::MAX,
+        };
+        VALUE.golden(&row, "01 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff");
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(row in arbitrary::progress(), damage in proof::damage()) {
+            VALUE.holds(&row, &damage);
+        }
+    }
+}

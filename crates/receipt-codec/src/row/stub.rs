@@ -42,3 +42,38 @@ pub fn encode(row: &Stub) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<Stub, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<(u64, MessageId)> = proof::Key {
+        kind: Kind::Stub,
+        encode: |(conversation, message)| key(*conversation, message),
+        decode: decode_key,
+    };
+    const VALUE: proof::Value<Stub> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    #[test]
+    fn golden_bytes() {
+        KEY.golden(&(258, MessageId::new("m1").unwrap()), "20 0000000000000102 6d31");
+        let sender = receipt_domain::id::UserId::new("ann").unwrap();
+        VALUE.golden(
+            &Stub { position: 3, log_time_ms: 1_700_000_000_000, asks: true, sender },
+            "01 03 fd0068e5cf8b010000 01 03616e6e",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(
+            key in (arbitrary::number(), arbitrary::id()), row in arbitrary::stub(), damage in proof::damage(),
+        ) {
+            KEY.holds(&key, &damage);
+            VALUE.holds(&row, &damage);
+        }
+    }
+}

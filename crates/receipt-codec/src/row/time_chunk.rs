@@ -55,3 +55,69 @@ pub fn decode(value: &[u8]) -> Result<Vec<Reader>, Corrupt> {
     let readers = read_set::decode_by_time(&mut body)?;
     if body.is_empty() { Ok(readers) } else { Err(Corrupt::new(WHAT, "bytes behind the readers")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<(u64, u64, Reader)> = proof::Key {
+        kind: Kind::TimeChunk,
+        encode: |(conversation, position, first)| key(*conversation, *position, *first),
+        decode: decode_key,
+    };
+    const VALUE: proof::Value<Vec<Reader>> =
+        proof::Value { what: WHAT, encode: |row| encode(1_700_000_000_000, row), decode };
+
+    fn keys() -> impl Strategy<Value = (u64, u64, Reader)> {
+        (arbitrary::number(), arbitrary::number(), arbitrary::reader())
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let reader = |read_at_s, ordinal| Reader { read_at_s, ordinal };
+        KEY.golden(
+            &(0x0102_0304_0506_0708, 0x090a_0b0c_0d0e_0f10, reader(0x1112_1314, 0x1516_1718)),
+            "23 0102030405060708 090a0b0c0d0e0f10 11121314 15161718",
+        );
+        proof::golden(
+            "prefix of TimeChunk",
+            &prefix(0x0102_0304_0506_0708, 0x090a_0b0c_0d0e_0f10),
+            "23 0102030405060708 090a0b0c0d0e0f10",
+        );
+        VALUE.golden(&Vec::new(), "01 0000018bcfe56800 00");
+        let row = vec![reader(1_700_000_000, 7), reader(1_700_000_000, 300), reader(1_700_000_200, 2)];
+        VALUE.golden(&row, "01 0000018bcfe56800 03 80e2cfaa06 07 00 a502 c801 02");
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(key in keys(), row in arbitrary::readers(), damage in proof::damage()) {
+            KEY.holds(&key, &damage);
+            VALUE.holds(&row, &damage);
+        }
+
+        #[test]
+        fn log_times_come_back(log_time_ms in arbitrary::number(), row in arbitrary::readers()) {
+            let value = encode(log_time_ms, &row);
+            prop_assert_eq!(codec::log_time(WHAT, &value).unwrap().0, log_time_ms);
+            prop_assert_eq!(decode(&value), Ok(row));
+        }
+
+        #[test]
+        fn keys_are_in_order(a in keys(), b in keys()) {
+            KEY.orders(&a, &b);
+            KEY.orders(&a, &(a.0, b.1, b.2));
+            KEY.orders(&a, &(a.0, a.1, b.2));
+            KEY.orders(&a, &(a.0, a.1, Reader { read_at_s: a.2.read_at_s, ..b.2 }));
+        }
+
+        #[test]
+        fn a_prefix_is_that_of_its_message_alone(a in keys(), b in keys()) {
+            prop_assert!(key(a.0, a.1, b.2).starts_with(&prefix(a.0, a.1)));
+            prop_assert_eq!(key(b.0, b.1, b.2).starts_with(&prefix(a.0, a.1)), (a.0, a.1) == (b.0, b.1));
+        }
+    }
+}

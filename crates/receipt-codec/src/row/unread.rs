@@ -42,3 +42,48 @@ pub fn encode(log_time_ms: u64) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<u64, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<(u64, u32, (u64, u64))> = proof::Key {
+        kind: Kind::Unread,
+        encode: |(conversation, ordinal, sent)| key(*conversation, *ordinal, *sent),
+        decode: decode_key,
+    };
+    const VALUE: proof::Value<u64> = proof::Value { what: WHAT, encode: |row| encode(*row).unwrap(), decode };
+
+    fn keys() -> impl Strategy<Value = (u64, u32, (u64, u64))> {
+        (arbitrary::number(), arbitrary::small(), (arbitrary::number(), arbitrary::number()))
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let sent = (0x0d0e_0f10_1112_1314, 0x1516_1718_191a_1b1c);
+        KEY.golden(
+            &(0x0102_0304_0506_0708, 0x090a_0b0c, sent),
+            "25 0102030405060708 090a0b0c 0d0e0f1011121314 15161718191a1b1c",
+        );
+        VALUE.golden(&1_700_000_000_000, "01 fd0068e5cf8b010000");
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(key in keys(), row in arbitrary::number(), damage in proof::damage()) {
+            KEY.holds(&key, &damage);
+            VALUE.holds(&row, &damage);
+        }
+
+        #[test]
+        fn keys_are_in_order(a in keys(), b in keys()) {
+            KEY.orders(&a, &b);
+            KEY.orders(&a, &(a.0, b.1, b.2));
+            KEY.orders(&a, &(a.0, a.1, b.2));
+            KEY.orders(&a, &(a.0, a.1, (a.2.0, b.2.1)));
+        }
+    }
+}

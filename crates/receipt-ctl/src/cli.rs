@@ -48,7 +48,7 @@ pub(crate) enum Command {
 /// Who acts.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ActingUser {
-    /// Who acts; where the server runs with authentication, it takes the token's user. Left out: a service acts.
+    /// Who acts. Left out: a service acts.
     #[arg(long, value_name = "USER", default_value = "")]
     pub(crate) user: String,
 }
@@ -73,7 +73,7 @@ Examples:
   # From another machine, for a script
   RECEIPTCTL_ADDR=http://receipts.internal:50051 receiptctl partitions --json
 
-  # 241,000 events of a public channel
+  # 470,000 events of a public channel
   receiptctl import ubuntu-irc tests/data/ubuntu-irc.tsv.gz";
 
 #[cfg(test)]

@@ -31,7 +31,11 @@ fn of_status(status: &Status) -> String {
     let _ = write!(line, ": {}", status.message());
     let mut source = status.source();
     while let Some(cause) = source {
-        let _ = write!(line, ": {cause}");
+        // A failed connection says the same at several levels.
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            let _ = write!(line, ": {text}");
+        }
         source = cause.source();
     }
     for violation in details.bad_request().iter().flat_map(|bad| &bad.field_violations) {

@@ -8,6 +8,7 @@ mod conversation;
 mod field;
 mod invalid;
 mod read;
+mod read_view;
 mod record;
 mod time;
 

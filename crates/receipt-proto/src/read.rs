@@ -9,22 +9,28 @@ use receipt_domain::{
 use crate::{
     InvalidField,
     field::{id, ids, optional_ms},
+    read_view::{ReadView, TargetView},
     time::{ms_from_timestamp, timestamp_from_ms},
     v1::{self, read_event::Target},
 };
 
 /// Checks an event's shape (S13, S20, S39) and takes it into the domain.
 pub fn read_event(event: v1::ReadEvent) -> Result<ReadEvent, InvalidField> {
+    checked(&ReadView::from(&event))
+}
+
+/// The event, if its shape is right.
+pub(crate) fn checked(event: &ReadView<'_>) -> Result<ReadEvent, InvalidField> {
     Ok(ReadEvent {
-        conversation: id("conversation_id", &event.conversation_id)?,
-        reader: id("reader_id", &event.reader_id)?,
+        conversation: id("conversation_id", event.conversation_id)?,
+        reader: id("reader_id", event.reader_id)?,
         read_at_ms: optional_ms("read_at", event.read_at.as_ref())?,
         target: match &event.target {
-            Some(Target::Messages(messages)) => {
-                ReadTarget::Messages(receipt_messages("messages.message_ids", &messages.message_ids)?)
+            Some(TargetView::Messages(messages)) => {
+                ReadTarget::Messages(receipt_messages("messages.message_ids", messages)?)
             }
-            Some(Target::UpToMessageId(message)) => ReadTarget::UpToMessage(id("up_to_message_id", message)?),
-            Some(Target::UpToTime(time)) => ReadTarget::UpToTime(ms_from_timestamp("up_to_time", time)?),
+            Some(TargetView::UpToMessageId(message)) => ReadTarget::UpToMessage(id("up_to_message_id", message)?),
+            Some(TargetView::UpToTime(time)) => ReadTarget::UpToTime(ms_from_timestamp("up_to_time", time)?),
             None => {
                 return Err(InvalidField::rule("target", "must be given: messages, up_to_message_id or up_to_time"));
             }

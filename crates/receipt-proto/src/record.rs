@@ -6,14 +6,12 @@ use receipt_domain::{
     limits::RECORD_VALUE_MAX_BYTES,
 };
 
-use crate::{
-    InvalidField, conversation_event, read_event,
-    v1::{self},
-};
+use crate::{InvalidField, conversation_event, read::checked, read_view::ReadView, v1};
 
 /// What a record of receipts.conversations holds. Never panics, whatever the bytes.
 pub fn decode_conversation_record(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Event, Rejection> {
-    let event: v1::ConversationEvent = decode("ConversationEvent", value)?;
+    let event = v1::ConversationEvent::decode(checked_value(value)?)
+        .map_err(|why| Rejection(format!("the value is no ConversationEvent: {why}")))?;
     let event = conversation_event(event).map_err(invalid)?;
     match &event {
         Event::Conversation(event) => check_key(key, event.conversation.as_str())?,
@@ -24,15 +22,11 @@ pub fn decode_conversation_record(key: Option<&[u8]>, value: Option<&[u8]>) -> R
 
 /// What a record of receipts.reads holds. Never panics, whatever the bytes.
 pub fn decode_read_record(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<ReadEvent, Rejection> {
-    let event: v1::ReadEvent = decode("ReadEvent", value)?;
-    let event = read_event(event).map_err(invalid)?;
+    let event = ReadView::decode(checked_value(value)?)
+        .map_err(|why| Rejection(format!("the value is no ReadEvent: {why}")))?;
+    let event = checked(&event).map_err(invalid)?;
     check_key(key, event.conversation.as_str())?;
     Ok(event)
-}
-
-fn decode<M: Message + Default>(kind: &str, value: Option<&[u8]>) -> Result<M, Rejection> {
-    let value = checked_value(value)?;
-    M::decode(value).map_err(|why| Rejection(format!("the value is no {kind}: {why}")))
 }
 
 fn checked_value(value: Option<&[u8]>) -> Result<&[u8], Rejection> {

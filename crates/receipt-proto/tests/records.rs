@@ -152,6 +152,19 @@ proptest! {
         let _ = decode_conversation_record(key(&event), Some(&value));
     }
 
+    /// Fields twice, in any order, and between them ones that nobody knows.
+    #[test]
+    fn joined_read_events_are_as_by_prost(
+        events in prop::collection::vec((arbitrary_read(), 7_u8..16, any::<u8>()), 1..4),
+    ) {
+        let mut value = Vec::new();
+        for (event, unknown_tag, varint) in events {
+            value.extend([unknown_tag << 3, varint & 0x7f]);
+            value.extend(v1::ReadEvent::from(&event).encode_to_vec());
+        }
+        read_as_by_prost(&value);
+    }
+
     #[test]
     fn mutated_read_events_never_panic(
         event in arbitrary_read(),

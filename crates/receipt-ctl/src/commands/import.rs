@@ -19,8 +19,8 @@ use crate::{
 /// Conversation events carry a version and reads their own times, so sending any of them twice changes nothing. What
 /// has been acknowledged is kept in a small state file, and the next run goes on from there; it starts from the
 /// beginning where the state is missing, of another data file, or of another log. A server that goes away is waited for
-/// up to a minute. The state and --occurred-at times of 2004 do not matter to retention, which goes by arrival in the
-/// log; an import that is interrupted should go on within the log's early window (a day).
+/// up to a minute. An import that was interrupted should go on within the server's early window (a day, unless set
+/// otherwise), as reads may have gone ahead of their messages.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -53,12 +53,12 @@ pub enum Need {
 pub type Needs = Vec<Need>;
 
 /// The row, or the need for it.
-pub(crate) fn known<T>(row: Result<T, Unloaded>, need: impl FnOnce() -> Need) -> Result<T, Needs> {
+pub fn known<T>(row: Result<T, Unloaded>, need: impl FnOnce() -> Need) -> Result<T, Needs> {
     row.map_err(|Unloaded| vec![need()])
 }
 
 /// Nothing, or the needs.
-pub(crate) fn satisfied(needs: Needs) -> Result<(), Needs> {
+pub fn satisfied(needs: Needs) -> Result<(), Needs> {
     if needs.is_empty() { Ok(()) } else { Err(needs) }
 }
 

@@ -1,1 +1,18 @@
-//! receipt-store
+//! Receipt state in RocksDB: one database a partition, one column family, no WAL.
+//!
+//! The log is the WAL: after a crash a store comes back at its last flush, with the offsets of that flush, and its tail
+//! is folded again (R2).
+
+mod batch;
+mod error;
+mod horizon;
+mod load;
+mod query;
+mod store;
+mod time_index;
+mod view;
+
+pub use error::StoreError;
+pub use query::{Member, MemberFilter, Page, PageError, PageRequest, States};
+pub use store::{Durable, Resources, Store};
+pub use view::View;

@@ -1,0 +1,89 @@
+//! The state of one moment, for queries: a RocksDB snapshot, and the rows loaded from it.
+
+use receipt_domain::{
+    answer::Queries,
+    readers::Reader,
+    settings::Settings,
+    state::Progress,
+    working_set::{Needs, PolicyInForce, WorkingSet},
+};
+use rocksdb::{DB, ReadOptions, Snapshot};
+
+use crate::{error::StoreError, horizon::Horizon, load, store::read_progress, time_index};
+
+/// One moment of a partition. Everything asked of it is answered from the same state.
+pub struct View<'a> {
+    db: &'a DB,
+    snapshot: Snapshot<'a>,
+    rows: WorkingSet,
+    settings: Settings,
+    horizon: &'a Horizon,
+    held: u64,
+}
+
+impl Drop for View<'_> {
+    fn drop(&mut self) {
+        self.horizon.release(self.held);
+    }
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn take(db: &'a DB, settings: Settings, horizon: &'a Horizon, held: u64) -> Result<Self, StoreError> {
+        // The view comes first, so that the horizon is released whatever fails.
+        let snapshot = db.snapshot();
+        let rows = WorkingSet::over_store(Progress::default(), PolicyInForce::EveryGroupType);
+        let mut view = Self { db, snapshot, rows, settings, horizon, held };
+        view.rows.progress = read_progress(db, &options(&view.snapshot))?;
+        Ok(view)
+    }
+
+    /// How far the input is folded at this moment.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.rows.progress
+    }
+
+    /// Asks a question, loading rows until it has all it needs.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn ask<T>(&mut self, question: impl Fn(&Queries<'_>) -> Result<T, Needs>) -> Result<T, StoreError> {
+        let mut before = Needs::new();
+        loop {
+            match question(&Queries::new(&self.rows, &self.settings)) {
+                Ok(answer) => return Ok(answer),
+                Err(needs) if needs == before => return Err(StoreError::Unsatisfied(format!("{needs:?}"))),
+                Err(needs) => {
+                    load::load(self.db, &|| options(&self.snapshot), &needs, &mut self.rows)?;
+                    before = needs;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn readers_by_time(
+        &self,
+        message: (u64, u64),
+        from: Option<Reader>,
+        latest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Reader>, StoreError> {
+        time_index::page(self.db, &|| options(&self.snapshot), message, from, latest_first, limit)
+    }
+
+    /// The policy event with this number, from 0, as it was written.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn policy(&self, number: u64) -> Result<Option<receipt_domain::event::Policy>, StoreError> {
+        use receipt_codec::row::policy;
+        let value = self.db.get_opt(policy::key(number), &options(&self.snapshot))?;
+        Ok(value.map(|value| policy::decode(&value)).transpose()?)
+    }
+}
+
+fn options(snapshot: &Snapshot<'_>) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_snapshot(snapshot);
+    options
+}

@@ -1,1 +1,17 @@
-//! receipt-projector
+//! The machine that folds the log into state: poll a batch, decode, load what it touches, decide, append what follows
+//! from it, write. One thread a partition.
+
+mod dead_letter;
+mod decode;
+mod error;
+mod feed;
+mod machine;
+mod partition;
+mod projector;
+mod verdicts;
+
+pub use error::ProjectorError;
+pub use machine::{BATCH_RECORDS_MAX, Machine};
+pub use partition::{Offsets, Partition, Phase, Unserved};
+pub use projector::{Options, Projector};
+pub use verdicts::Verdict;

@@ -1,0 +1,44 @@
+//! What stops a partition.
+
+use receipt_log::LogError;
+use receipt_store::StoreError;
+
+/// Why a partition can't go on. It is sealed: it answers nothing, and the others go on (R7).
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    /// The store can't be read, written or trusted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log can't be read or appended to.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The store has folded records that the log does not have.
+    #[error(
+        "the store has applied {topic} up to offset {applied}, but its log ends at {end}: records were lost; bring the \
+         log back, or delete the partition's store to fold it anew from what the log has"
+    )]
+    AheadOfLog {
+        /// Which topic.
+        topic: &'static str,
+        /// The store's next offset.
+        applied: u64,
+        /// The log's next offset.
+        end: u64,
+    },
+    /// The log no longer has what the store needs next.
+    #[error(
+        "the store has applied {topic} up to offset {applied}, but its log begins at {start}: the records in between are \
+         trimmed; restore a store that has applied at least {start}"
+    )]
+    TrimmedPast {
+        /// Which topic.
+        topic: &'static str,
+        /// The store's next offset.
+        applied: u64,
+        /// The log's first offset.
+        start: u64,
+    },
+    /// The partition's thread could not be started.
+    #[error("starting a partition's thread: {0}")]
+    Thread(#[from] std::io::Error),
+}

@@ -1,0 +1,53 @@
+//! The next records of a partition's two input topics, older first, so that few reads wait for their messages.
+
+use std::collections::VecDeque;
+
+use receipt_log::{Log, LogError, Reader, StoredRecord, Topic};
+
+use crate::partition::Offsets;
+
+/// Records that are read ahead of one topic, at most.
+const AHEAD_RECORDS_MAX: usize = 4096;
+/// Bytes that are read ahead of one topic, about.
+const AHEAD_BYTES_MAX: usize = 4 << 20;
+
+struct Side {
+    reader: Reader,
+    ahead: VecDeque<StoredRecord>,
+}
+
+impl Side {
+    fn fill(&mut self) -> Result<(), LogError> {
+        if self.ahead.is_empty() {
+            self.ahead = self.reader.poll(AHEAD_RECORDS_MAX, AHEAD_BYTES_MAX)?.into();
+        }
+        Ok(())
+    }
+}
+
+/// Both input topics of a partition.
+pub(crate) struct Feed {
+    conversations: Side,
+    reads: Side,
+}
+
+impl Feed {
+    /// From these offsets on.
+    pub(crate) fn new(log: &Log, partition: u32, from: Offsets) -> Self {
+        let side = |topic, offset| Side { reader: log.reader(topic, partition, offset), ahead: VecDeque::new() };
+        Self { conversations: side(Topic::Conversations, from.conversations), reads: side(Topic::Reads, from.reads) }
+    }
+
+    /// The next record; `None` at the end of both.
+    pub(crate) fn next(&mut self) -> Result<Option<(Topic, StoredRecord)>, LogError> {
+        self.conversations.fill()?;
+        self.reads.fill()?;
+        let topic = match (self.conversations.ahead.front(), self.reads.ahead.front()) {
+            (Some(event), Some(read)) if read.timestamp_ms < event.timestamp_ms => Topic::Reads,
+            (Some(_), _) => Topic::Conversations,
+            (None, _) => Topic::Reads,
+        };
+        let side = if topic == Topic::Reads { &mut self.reads } else { &mut self.conversations };
+        Ok(side.ahead.pop_front().map(|record| (topic, record)))
+    }
+}

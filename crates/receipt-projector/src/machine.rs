@@ -1,0 +1,237 @@
+//! One partition's loop. Never the write first: what follows from a batch is in the log before the state says that the
+//! batch is applied, as a crash in between would lose it for good.
+
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge};
+use prost::Message;
+use receipt_domain::{
+    effects::Effects,
+    event::Event,
+    fold::{Advance, Fold, Outcome},
+};
+use receipt_log::{Clock, Log, NewRecord, StoredRecord, Topic};
+use receipt_proto::v1;
+use receipt_store::Store;
+
+use crate::{
+    dead_letter, decode,
+    error::ProjectorError,
+    feed::Feed,
+    partition::{Offsets, Partition, Phase},
+};
+
+/// Records of one batch, at most.
+pub const BATCH_RECORDS_MAX: usize = 8192;
+/// Messages in memory at which a batch is written, even in the middle of a long mark.
+const BATCH_MESSAGES_MAX: usize = 20_000;
+/// How often what is written is made durable.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
+/// How far log time may lag the clock before a tick is appended.
+const TICK_LAG_MAX_MS: u64 = 3_600_000;
+
+/// The machine of one partition.
+pub struct Machine {
+    log: Log,
+    store: Store,
+    clock: Clock,
+    partition: Partition,
+    feed: Feed,
+    fold: Fold,
+    dead_letters: Vec<NewRecord>,
+    /// The log's ends when it started: it serves once it is there (R2).
+    serve_from: Offsets,
+    dirty_since: Option<Instant>,
+}
+
+/// What to do when there is nothing to fold.
+pub(crate) enum Idle {
+    /// Until a record comes, at most so long.
+    Wait(Duration),
+    /// Something came up meanwhile.
+    GoOn,
+}
+
+impl Machine {
+    /// Over a store that its partition has, checked against its log (R7).
+    ///
+    /// # Errors
+    /// If the two don't fit.
+    pub fn new(log: Log, store: Store, clock: Clock, partition: Partition) -> Result<Self, ProjectorError> {
+        let rows = store.working_set()?;
+        let number = partition.number();
+        let applied = Offsets { conversations: rows.progress.conversations_offset, reads: rows.progress.reads_offset };
+        for (topic, applied) in [(Topic::Conversations, applied.conversations), (Topic::Reads, applied.reads)] {
+            let (start, end) = (log.start_offset(topic, number), log.end_offset(topic, number));
+            if applied > end {
+                return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end });
+            }
+            if applied < start {
+                return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start });
+            }
+        }
+        let feed = Feed::new(&log, number, applied);
+        let serve_from = Offsets {
+            conversations: log.end_offset(Topic::Conversations, number),
+            reads: log.end_offset(Topic::Reads, number),
+        };
+        let fold = Fold::new(*store.settings(), rows);
+        let mut machine =
+            Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from, dirty_since: None };
+        machine.publish();
+        Ok(machine)
+    }
+
+    /// Folds the next batch; `false`: there was nothing to fold.
+    ///
+    /// # Errors
+    /// If the partition can't go on.
+    pub fn batch(&mut self) -> Result<bool, ProjectorError> {
+        let mut records = 0;
+        while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
+            let Some((topic, record)) = self.feed.next()? else { break };
+            self.record(topic, &record)?;
+            records += 1;
+        }
+        if records > 0 {
+            self.write()?;
+        }
+        Ok(records > 0)
+    }
+
+    fn record(&mut self, topic: Topic, record: &StoredRecord) -> Result<(), ProjectorError> {
+        let number = self.partition.number();
+        if topic == Topic::Conversations {
+            self.fold.take_conversations(decode::conversations(&self.log, number, record));
+        } else {
+            self.fold.take_reads(decode::reads(&self.log, number, record));
+        }
+        let outcome = self.advance()?;
+        if topic == Topic::Conversations {
+            self.partition.0.verdicts.remember(record.offset, &outcome);
+        }
+        if let Outcome::Rejected(why) = &outcome {
+            tracing::debug!(topic = topic.name(), partition = number, offset = record.offset, %why, "dead letter");
+            self.dead_letters.push(dead_letter::of(topic, number, record, why));
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<Outcome, ProjectorError> {
+        loop {
+            match self.fold.advance() {
+                Advance::Done(outcome) => return Ok(outcome),
+                Advance::Needs(needs) => self.store.load(&needs, &mut self.fold.rows)?,
+                Advance::Stepped => {
+                    if self.fold.rows.messages.len() >= BATCH_MESSAGES_MAX && self.fold.may_pause() {
+                        self.write()?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<(), ProjectorError> {
+        if !self.dead_letters.is_empty() {
+            let letters = std::mem::take(&mut self.dead_letters);
+            self.log.append_blocking(Topic::DeadLetter, self.partition.number(), letters)?;
+        }
+        self.store.commit(&mut self.fold.rows)?;
+        self.count();
+        self.dirty_since.get_or_insert_with(Instant::now);
+        self.publish();
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        let effects = std::mem::take(&mut self.fold.effects);
+        let changed = effects.touched_messages() as u64;
+        let Effects { counters, .. } = effects;
+        counter!("receiptd_records_applied_total").increment(counters.applied);
+        counter!("receiptd_events_repeated_total").increment(counters.repeated);
+        counter!("receiptd_dead_letters_total").increment(counters.rejected);
+        counter!("receiptd_messages_not_allowed_by_policy_total").increment(counters.not_allowed_by_policy);
+        counter!("receiptd_up_to_time_on_group_total").increment(counters.up_to_time_on_group);
+        counter!("receiptd_messages_changed_total").increment(changed);
+    }
+
+    /// Tells how far the state is, and whether it serves.
+    fn publish(&mut self) {
+        let progress = &self.fold.rows.progress;
+        let applied = Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset };
+        let serves = applied.include(&self.serve_from);
+        self.partition.0.state.send_modify(|state| {
+            state.applied = applied;
+            if serves && state.phase == Phase::CatchingUp {
+                state.phase = Phase::Serving;
+            }
+        });
+        let number = self.partition.number();
+        for (topic, applied) in [(Topic::Conversations, applied.conversations), (Topic::Reads, applied.reads)] {
+            let partition = number.to_string();
+            let lag = self.log.end_offset(topic, number).saturating_sub(applied);
+            // Exact below 2^53 records, and only for people to look at.
+            #[allow(clippy::cast_precision_loss)]
+            gauge!("receiptd_lag_records", "topic" => topic.name(), "partition" => partition).set(lag as f64);
+        }
+    }
+
+    /// What is due while there is nothing to fold: a tick, a flush, or to wait.
+    pub(crate) fn idle(&mut self) -> Result<Idle, ProjectorError> {
+        let lag_max_ms = self.tick_lag_max_ms();
+        let lag_ms = self.clock.now_ms().saturating_sub(self.fold.rows.progress.log_time_ms);
+        if lag_ms > lag_max_ms {
+            match self.log.append_blocking(Topic::Conversations, self.partition.number(), vec![tick()]) {
+                Ok(_) => return Ok(Idle::GoOn),
+                // A clock that jumped: nothing is lost by waiting for it to be mended.
+                Err(error) if error.kind() == receipt_log::ErrorKind::Retry => {
+                    tracing::warn!(partition = self.partition.number(), %error, "no tick appended");
+                    return Ok(Idle::Wait(Duration::from_secs(10)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut wait = Duration::from_millis(lag_max_ms - lag_ms + 1);
+        if let Some(since) = self.dirty_since {
+            match FLUSH_INTERVAL.checked_sub(since.elapsed()) {
+                Some(left) => wait = wait.min(left),
+                None => {
+                    self.flush()?;
+                    return Ok(Idle::GoOn);
+                }
+            }
+        }
+        Ok(Idle::Wait(wait))
+    }
+
+    /// An hour; less where messages are kept for only a few hours.
+    fn tick_lag_max_ms(&self) -> u64 {
+        match self.store.settings().retention_ms {
+            0 => TICK_LAG_MAX_MS,
+            retention_ms => TICK_LAG_MAX_MS.min((retention_ms / 4).max(1000)),
+        }
+    }
+
+    /// Makes the state durable if it is time.
+    pub(crate) fn flush_if_due(&mut self) -> Result<(), ProjectorError> {
+        if self.dirty_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the state durable.
+    ///
+    /// # Errors
+    /// If the flush failed.
+    pub fn flush(&mut self) -> Result<(), ProjectorError> {
+        self.store.flush()?;
+        self.dirty_since = None;
+        Ok(())
+    }
+}
+
+fn tick() -> NewRecord {
+    let value = v1::ConversationEvent::from(&Event::Tick).encode_to_vec();
+    NewRecord { key: None, value: Some(value.into()), headers: Vec::new() }
+}

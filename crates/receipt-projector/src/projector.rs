@@ -1,0 +1,163 @@
+//! All partitions of a node, each on a thread of its own.
+
+use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
+
+use receipt_codec::row::identity::Identity;
+use receipt_domain::settings::Settings;
+use receipt_log::{Clock, Log, Topic};
+use receipt_store::{Resources, Store};
+use tokio::{runtime::Handle, sync::watch};
+
+use crate::{
+    error::ProjectorError,
+    machine::{Idle, Machine},
+    partition::{Offsets, Partition, Phase, Shared, State},
+    verdicts::Verdicts,
+};
+
+/// How to fold a log.
+pub struct Options {
+    /// The stores' directory, one below it for each partition.
+    pub dir: PathBuf,
+    /// What changes the state.
+    pub settings: Settings,
+    /// Memory that the stores share.
+    pub resources: Resources,
+    /// For ticks.
+    pub clock: Clock,
+}
+
+/// The running receipt projection.
+pub struct Projector {
+    partitions: Vec<Partition>,
+    threads: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Projector {
+    /// Opens all stores and starts folding. A partition that can't be right is sealed, and the others go on (R7).
+    ///
+    /// # Errors
+    /// If a thread can't be started.
+    pub fn start(log: &Log, options: &Options, runtime: &Handle) -> Result<Self, ProjectorError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut projector = Self { partitions: Vec::new(), threads: Vec::new(), stop };
+        for number in 0..log.partitions() {
+            let (partition, machine) = open(log, options, number);
+            if let Some(machine) = machine {
+                let work = Work {
+                    machine,
+                    partition: partition.clone(),
+                    log: log.clone(),
+                    runtime: runtime.clone(),
+                    stopped: stopped.clone(),
+                };
+                let thread = std::thread::Builder::new().name(format!("fold-{number}"));
+                projector.threads.push(thread.spawn(move || work.run())?);
+            }
+            projector.partitions.push(partition);
+        }
+        Ok(projector)
+    }
+
+    /// Its partitions, by number.
+    #[must_use]
+    pub fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    /// Stops folding, makes everything durable, and ends the threads.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for thread in self.threads {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("a partition's thread did not end well");
+            }
+        }
+    }
+}
+
+fn open(log: &Log, options: &Options, number: u32) -> (Partition, Option<Machine>) {
+    let identity = Identity {
+        log_id: *log.id().as_bytes(),
+        partition: number,
+        partitions: log.partitions(),
+        settings: options.settings,
+    };
+    let dir = options.dir.join(number.to_string());
+    let store = Store::open(&dir, &options.resources, &identity);
+    let applied = match &store {
+        Ok(store) => store.durable(),
+        Err(_) => receipt_store::Durable::default(),
+    };
+    let applied = Offsets { conversations: applied.conversations_offset, reads: applied.reads_offset };
+    let (state, _) = watch::channel(State { applied, phase: Phase::CatchingUp });
+    let partition = Partition(Arc::new(Shared {
+        number,
+        store: store.as_ref().ok().cloned(),
+        verdicts: Verdicts::from(applied.conversations),
+        state,
+    }));
+    let machine = store
+        .map_err(ProjectorError::from)
+        .and_then(|store| Machine::new(log.clone(), store, options.clock.clone(), partition.clone()));
+    match machine {
+        Ok(machine) => (partition, Some(machine)),
+        Err(error) => {
+            seal(&partition, &error);
+            (partition, None)
+        }
+    }
+}
+
+fn seal(partition: &Partition, error: &ProjectorError) {
+    tracing::error!(partition = partition.number(), %error, "sealed");
+    partition.0.state.send_modify(|state| state.phase = Phase::Sealed(error.to_string()));
+}
+
+struct Work {
+    machine: Machine,
+    partition: Partition,
+    log: Log,
+    runtime: Handle,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Work {
+    fn run(mut self) {
+        if let Err(error) = self.fold_until_stopped() {
+            seal(&self.partition, &error);
+            return;
+        }
+        self.partition.0.state.send_modify(|state| state.phase = Phase::Stopped);
+    }
+
+    fn fold_until_stopped(&mut self) -> Result<(), ProjectorError> {
+        let number = self.partition.number();
+        let mut ends = [Topic::Conversations, Topic::Reads].map(|topic| self.log.watch_end(topic, number));
+        while !*self.stopped.borrow() {
+            // Seen before the batch is read: what comes after it wakes the wait below.
+            for end in &mut ends {
+                end.borrow_and_update();
+            }
+            if self.machine.batch()? {
+                self.machine.flush_if_due()?;
+                continue;
+            }
+            if let Idle::Wait(wait) = self.machine.idle()? {
+                let [conversations, reads] = &mut ends;
+                let stopped = &mut self.stopped;
+                self.runtime.block_on(async move {
+                    tokio::select! {
+                        _ = conversations.changed() => {}
+                        _ = reads.changed() => {}
+                        _ = stopped.changed() => {}
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                });
+            }
+        }
+        self.machine.flush()
+    }
+}

@@ -1,0 +1,234 @@
+//! The settings in force: flags over environment over file over defaults, checked.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use receipt_domain::settings::Settings;
+use serde::{Deserialize, Serialize};
+
+use crate::options::Options;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// What a configuration file may hold.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    partitions: Option<u32>,
+    retention: Option<String>,
+    early_window: Option<String>,
+    max_group_members: Option<u32>,
+    block_cache_mib: Option<usize>,
+    write_buffer_mib: Option<usize>,
+    metrics_listen: Option<SocketAddr>,
+    log: Option<String>,
+    log_format: Option<String>,
+}
+
+/// The settings in force.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) partitions: u32,
+    pub(crate) fold: Settings,
+    pub(crate) block_cache_mib: usize,
+    pub(crate) write_buffer_mib: usize,
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) accept_clock_jump: bool,
+}
+
+impl Config {
+    /// Puts together what is set where.
+    ///
+    /// # Errors
+    /// Names the setting that can't be, and what it may be.
+    pub(crate) fn from_options(options: &Options) -> anyhow::Result<Self> {
+        let file = match &options.config {
+            None => File::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("reading the configuration file {}", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("in the configuration file {}", path.display()))?
+            }
+        };
+        let defaults = Settings::default();
+        let retention = options.retention.as_ref().or(file.retention.as_ref());
+        let early_window = options.early_window.as_ref().or(file.early_window.as_ref());
+        let fold = Settings {
+            retention_ms: duration_ms("retention", retention, defaults.retention_ms)?,
+            early_window_ms: duration_ms("early_window", early_window, defaults.early_window_ms)?,
+            max_group_members: options
+                .max_group_members
+                .or(file.max_group_members)
+                .unwrap_or(defaults.max_group_members),
+        };
+        let log_format = options.log_format.as_ref().or(file.log_format.as_ref());
+        let Some(data_dir) = options.data_dir.clone().or(file.data_dir) else {
+            bail!("data_dir is not set: give --data-dir DIR, the directory that log and state are kept in");
+        };
+        let config = Self {
+            data_dir,
+            listen: options.listen.or(file.listen).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 50051))),
+            partitions: options.partitions.or(file.partitions).unwrap_or(4),
+            fold,
+            block_cache_mib: options.block_cache_mib.or(file.block_cache_mib).unwrap_or(256),
+            write_buffer_mib: options.write_buffer_mib.or(file.write_buffer_mib).unwrap_or(256),
+            metrics_listen: options.metrics_listen.or(file.metrics_listen),
+            log: options.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log_format: match log_format.map_or("text", String::as_str) {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                other => bail!("log_format is {other:?}: it may be text or json"),
+            },
+            accept_clock_jump: options.accept_clock_jump,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        for (name, address) in [("listen", Some(self.listen)), ("metrics_listen", self.metrics_listen)] {
+            // S41: whoever reaches the port may do anything, as long as there is no authentication.
+            if let Some(address) = address
+                && !address.ip().is_loopback()
+            {
+                bail!(
+                    "{name} is {address}: without authentication it may be a loopback address only, such as 127.0.0.1"
+                );
+            }
+        }
+        if !(1..=receipt_log::PARTITIONS_MAX).contains(&self.partitions) {
+            bail!("partitions is {}: it may be 1 to {}", self.partitions, receipt_log::PARTITIONS_MAX);
+        }
+        if self.fold.retention_ms != 0 && self.fold.early_window_ms > self.fold.retention_ms {
+            bail!(
+                "early_window is {}: it may be at most the retention, {}",
+                duration(self.fold.early_window_ms),
+                duration(self.fold.retention_ms)
+            );
+        }
+        if self.fold.max_group_members == 0 {
+            bail!("max_group_members is 0: it may be 1 to {}", u32::MAX);
+        }
+        for (name, mib) in [("block_cache_mib", self.block_cache_mib), ("write_buffer_mib", self.write_buffer_mib)] {
+            if !(1..=1 << 20).contains(&mib) {
+                bail!("{name} is {mib}: it may be 1 to {}", 1 << 20);
+            }
+        }
+        Ok(())
+    }
+
+    /// As a configuration file.
+    pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
+        Ok(toml::to_string(&File {
+            data_dir: Some(self.data_dir.clone()),
+            listen: Some(self.listen),
+            partitions: Some(self.partitions),
+            retention: Some(duration(self.fold.retention_ms)),
+            early_window: Some(duration(self.fold.early_window_ms)),
+            max_group_members: Some(self.fold.max_group_members),
+            block_cache_mib: Some(self.block_cache_mib),
+            write_buffer_mib: Some(self.write_buffer_mib),
+            metrics_listen: self.metrics_listen,
+            log: Some(self.log.clone()),
+            log_format: Some(self.log_format.to_string()),
+        })?)
+    }
+}
+
+fn duration_ms(name: &str, text: Option<&String>, default_ms: u64) -> anyhow::Result<u64> {
+    let Some(text) = text else { return Ok(default_ms) };
+    let duration = humantime::parse_duration(text)
+        .with_context(|| format!("{name} is {text:?}: it is a duration such as 30d, 24h or 90s"))?;
+    u64::try_from(duration.as_millis()).with_context(|| format!("{name} is {text:?}: that is too long"))
+}
+
+fn duration(ms: u64) -> String {
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options { data_dir: Some("/data".into()), ..Options::default() }
+    }
+
+    fn refusal(options: &Options) -> String {
+        Config::from_options(options).map_or_else(|error| format!("{error:#}"), |config| format!("{config:?}"))
+    }
+
+    #[test]
+    fn flags_stand_over_the_file_and_the_file_over_defaults() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "partitions = 8\nretention = \"2d\"\nearly_window = \"1h\"\n").unwrap();
+        let options = Options {
+            config: Some(file.path().into()),
+            retention: Some("10s".into()),
+            early_window: Some("10s".into()),
+            ..options()
+        };
+        let config = Config::from_options(&options).unwrap();
+        assert_eq!((config.partitions, config.fold.retention_ms), (8, 10_000));
+        assert_eq!(config.fold.max_group_members, 100_000);
+        let printed = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(printed.path(), config.to_toml().unwrap()).unwrap();
+        let again =
+            Config::from_options(&Options { config: Some(printed.path().into()), ..Options::default() }).unwrap();
+        assert_eq!(again.to_toml().unwrap(), config.to_toml().unwrap());
+    }
+
+    #[test]
+    fn s41_only_loopback_without_authentication() {
+        let open = Options { listen: Some("0.0.0.0:50051".parse().unwrap()), ..options() };
+        assert!(refusal(&open).starts_with("listen is 0.0.0.0:50051: without authentication"), "{}", refusal(&open));
+        let local = Options { listen: Some("[::1]:1".parse().unwrap()), ..options() };
+        assert!(Config::from_options(&local).is_ok());
+    }
+
+    #[test]
+    fn each_refusal_names_the_setting_and_what_it_may_be() {
+        let early = Options { retention: Some("1h".into()), early_window: Some("2h".into()), ..options() };
+        let cases = [
+            (Options::default(), "data_dir is not set"),
+            (Options { partitions: Some(0), ..options() }, "partitions is 0: it may be 1 to 1024"),
+            (Options { retention: Some("long".into()), ..options() }, "retention is \"long\": it is a duration"),
+            (early, "early_window is 2h: it may be at most the retention, 1h"),
+            (Options { max_group_members: Some(0), ..options() }, "max_group_members is 0"),
+            (Options { log_format: Some("xml".into()), ..options() }, "log_format is \"xml\": it may be text or json"),
+            (Options { block_cache_mib: Some(0), ..options() }, "block_cache_mib is 0"),
+        ];
+        for (options, message) in cases {
+            assert!(refusal(&options).starts_with(message), "{message}: {}", refusal(&options));
+        }
+        let forever = Options { retention: Some("0s".into()), ..options() };
+        assert!(Config::from_options(&forever).is_ok(), "0 keeps for ever");
+    }
+}

@@ -1,0 +1,2 @@
+//! receiptd.
+fn main() {}

@@ -1,0 +1,70 @@
+//! What can be set on the command line and in the environment. What is not set there is taken from the file.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Parser;
+
+/// Answers who has, and who has not, read a message.
+///
+/// receiptd runs beside a chat backend. It keeps an embedded durable log and the state folded from it below one data
+/// directory, and serves the gRPC API receipts.v1 (see the repository's proto directory), standard health and
+/// reflection. Without authentication it listens on loopback only.
+///
+/// Each setting is taken from its flag, else from its environment variable, else from the configuration file, else it
+/// has its default; --print-config shows what comes of it. Durations are written like 30d, 24h, 90s.
+///
+/// SIGTERM and SIGINT end it well: calls in flight are answered, and the state is made durable. After a crash it comes
+/// back by reading the end of its log again; nothing that was acknowledged is lost.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(
+    name = "receiptd",
+    version,
+    after_long_help = "Example:\n  receiptd --data-dir /var/lib/receiptd --listen 127.0.0.1:50051"
+)]
+pub(crate) struct Options {
+    /// Configuration file, in TOML: the long flags' names with underscores, such as `data_dir = "/var/lib/receiptd"`.
+    #[arg(long, value_name = "FILE", env = "RECEIPTD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where log and state are kept; made where there is none. One receiptd at a time.
+    #[arg(long, value_name = "DIR", env = "RECEIPTD_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Loopback address to serve gRPC on; port 0 takes a free one. [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR", env = "RECEIPTD_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Partitions of the log, 1 to 1024; fixed once the log is created. [default: 4]
+    #[arg(long, value_name = "N", env = "RECEIPTD_PARTITIONS")]
+    pub(crate) partitions: Option<u32>,
+    /// How long messages and their receipts are kept, by log time; 0s: for ever. Fixed once a store is created.
+    /// [default: 30d]
+    #[arg(long, value_name = "DURATION", env = "RECEIPTD_RETENTION")]
+    pub(crate) retention: Option<String>,
+    /// How long before its message a read may arrive; at most the retention. Fixed once a store is created.
+    /// [default: 24h]
+    #[arg(long, value_name = "DURATION", env = "RECEIPTD_EARLY_WINDOW")]
+    pub(crate) early_window: Option<String>,
+    /// Members of a group at a time, at most. Fixed once a store is created. [default: 100000]
+    #[arg(long, value_name = "N", env = "RECEIPTD_MAX_GROUP_MEMBERS")]
+    pub(crate) max_group_members: Option<u32>,
+    /// Memory for blocks of the state's files, in MiB. [default: 256]
+    #[arg(long, value_name = "MIB", env = "RECEIPTD_BLOCK_CACHE_MIB")]
+    pub(crate) block_cache_mib: Option<usize>,
+    /// Memory for state that is not yet in files, in MiB. [default: 256]
+    #[arg(long, value_name = "MIB", env = "RECEIPTD_WRITE_BUFFER_MIB")]
+    pub(crate) write_buffer_mib: Option<usize>,
+    /// Loopback address to serve Prometheus metrics on; none without it.
+    #[arg(long, value_name = "ADDR", env = "RECEIPTD_METRICS_LISTEN")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// What is logged, as targets and levels: `info`, `warn,receipt_projector=debug`. [default: info]
+    #[arg(long, value_name = "FILTER", env = "RECEIPTD_LOG")]
+    pub(crate) log: Option<String>,
+    /// How it is logged, to standard error: `text` or `json`. [default: text]
+    #[arg(long, value_name = "FORMAT", env = "RECEIPTD_LOG_FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// The clock is right, although it stands further past the log's last record than the log would take it to be:
+    /// what has expired meanwhile may go.
+    #[arg(long)]
+    pub(crate) accept_clock_jump: bool,
+    /// Print the settings that would be in force, as a configuration file, and stop.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}

@@ -1,0 +1,118 @@
+//! From start to end: open, fold, serve, drain, close.
+
+use std::{pin::pin, time::Duration};
+
+use anyhow::Context;
+use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
+use receipt_projector::{Phase, Projector};
+use receipt_store::Resources;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{config::Config, data_dir::DataDir};
+
+const MIB: usize = 1 << 20;
+/// How long calls in flight are waited for at the end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If it can't start or serve.
+pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
+    let stopping = stop_on_signal()?;
+    let data_dir = DataDir::take(&config.data_dir)?;
+    let log = Log::open_embedded(EmbeddedOptions {
+        dir: data_dir.log(),
+        partitions: config.partitions,
+        retention_ms: config.fold.retention_ms,
+        accept_clock_jump: config.accept_clock_jump,
+        clock: Clock::System,
+    })?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let options = receipt_projector::Options {
+        dir: data_dir.receipts(),
+        settings: config.fold,
+        resources: Resources::new(config.block_cache_mib * MIB, config.write_buffer_mib * MIB),
+        clock: Clock::System,
+    };
+    let projector = Projector::start(&log, &options, &tokio::runtime::Handle::current())?;
+    announce(&log, &projector, &listener)?;
+    let context =
+        receipt_api::Context { log: log.clone(), partitions: projector.partitions().to_vec(), settings: config.fold };
+    let served = serve(context, listener, stopping).await;
+    // Whatever was acknowledged is in the log; the state is made durable so that the next start has little to read.
+    projector.stop().await;
+    log.close()?;
+    tracing::info!("stopped");
+    served
+}
+
+async fn serve(
+    context: receipt_api::Context,
+    listener: TcpListener,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let (mut asked, mut late) = (stopping.clone(), stopping);
+    let until_asked = async move {
+        let _ = asked.wait_for(|stop| *stop).await;
+    };
+    let drained_too_long = async move {
+        let _ = late.wait_for(|stop| *stop).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let server = pin!(receipt_api::serve(context, listener, until_asked));
+    tokio::select! {
+        served = server => Ok(served?),
+        () = drained_too_long => {
+            tracing::warn!(seconds = DRAIN.as_secs(), "calls in flight took too long, and are cut off");
+            Ok(())
+        }
+    }
+}
+
+fn announce(log: &Log, projector: &Projector, listener: &TcpListener) -> anyhow::Result<()> {
+    println!("receiptd listens on {}", listener.local_addr()?);
+    println!("log {} (embedded), {} partitions", log.id(), log.partitions());
+    for partition in projector.partitions() {
+        let (number, applied) = (partition.number(), partition.applied());
+        let end = |topic| log.end_offset(topic, number);
+        match partition.phase() {
+            Phase::Sealed(why) => println!("partition {number} does not serve: {why}"),
+            _ => println!(
+                "partition {number} from {} at offset {} of {}, {} at {} of {}",
+                Topic::Conversations.name(),
+                applied.conversations,
+                end(Topic::Conversations),
+                Topic::Reads.name(),
+                applied.reads,
+                end(Topic::Reads),
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Turns true at the first SIGTERM or SIGINT; the second one ends the process at once.
+fn stop_on_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let (stop, stopping) = watch::channel(false);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        for again in [false, true] {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if again {
+                tracing::warn!("asked again, and stops at once");
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: answering calls in flight, then making the state durable");
+            stop.send_replace(true);
+        }
+    });
+    Ok(stopping)
+}

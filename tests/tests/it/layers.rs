@@ -1,0 +1,125 @@
+//! The arrows between our crates point only downwards, and what is to build in seconds links no RocksDB.
+//!
+//! `deny.toml` says which of the others' crates each of ours may use; this says which of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, ensure};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Every crate, from the bottom up, and which of ours it may use, tests and build scripts included.
+const LAYERS: [(&str, &[&str]); 12] = [
+    ("receipt-domain", &[]),
+    ("receipt-codec", &["receipt-domain"]),
+    ("receipt-proto", &["receipt-domain"]),
+    ("receipt-log", &[]),
+    ("receipt-store", &["receipt-domain", "receipt-codec"]),
+    ("receipt-projector", &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log"]),
+    (
+        "receipt-api",
+        &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log", "receipt-projector"],
+    ),
+    ("receipt-server", &["receipt-domain", "receipt-store", "receipt-log", "receipt-projector", "receipt-api"]),
+    // A client: it knows the contract, and nothing of how the server keeps it.
+    ("receipt-ctl", &["receipt-proto"]),
+    // A second reading of the specification: it shares nothing with the fold but the types of events.
+    ("receipt-model", &["receipt-domain"]),
+    ("receipt-fold-tests", &["receipt-domain", "receipt-model"]),
+    (
+        "receipt-tests",
+        &[
+            "receipt-domain",
+            "receipt-codec",
+            "receipt-proto",
+            "receipt-store",
+            "receipt-log",
+            "receipt-projector",
+            "receipt-api",
+            "receipt-ctl",
+            "receipt-model",
+            "receipt-fold-tests",
+        ],
+    ),
+];
+
+/// Crates that fuzzers, mutation tests and properties build again and again.
+const WITHOUT_ROCKSDB: [&str; 6] =
+    ["receipt-domain", "receipt-codec", "receipt-proto", "receipt-model", "receipt-fold-tests", "receipt-ctl"];
+
+/// The workspace's manifests; nothing beyond them, so that no network is needed.
+fn workspace() -> anyhow::Result<Metadata> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    Ok(MetadataCommand::new().manifest_path(manifest).no_deps().exec()?)
+}
+
+/// What each of our crates depends on directly; `also` says which kinds beside the normal one.
+fn dependencies(metadata: &Metadata, also: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
+    let packages = metadata.packages.iter().map(|package| {
+        let kept = package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal || also.contains(&d.kind));
+        (package.name.to_string(), kept.map(|dependency| dependency.name.clone()).collect())
+    });
+    packages.collect()
+}
+
+#[test]
+fn arrows_point_only_downwards() -> anyhow::Result<()> {
+    let used = dependencies(&workspace()?, &[DependencyKind::Development, DependencyKind::Build]);
+    let mut below = BTreeSet::new();
+    for (name, allowed) in LAYERS {
+        let allowed: BTreeSet<_> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        ensure!(allowed.is_subset(&below), "{name} may use {allowed:?}, and not all of them stand below it");
+        let ours: BTreeSet<_> = used
+            .get(name)
+            .with_context(|| format!("there is no crate {name}"))?
+            .iter()
+            .filter(|d| used.contains_key(*d))
+            .cloned()
+            .collect();
+        let wrong: Vec<_> = ours.difference(&allowed).collect();
+        ensure!(wrong.is_empty(), "{name} must not depend on {wrong:?}");
+        below.insert(name.to_owned());
+    }
+    let all: BTreeSet<_> = used.keys().cloned().collect();
+    ensure!(below == all, "crates without a layer: {:?}", all.difference(&below).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[test]
+fn what_builds_in_seconds_links_no_rocksdb() -> anyhow::Result<()> {
+    let metadata = workspace()?;
+    let normal = dependencies(&metadata, &[]);
+    let own = dependencies(&metadata, &[DependencyKind::Development, DependencyKind::Build]);
+    for name in WITHOUT_ROCKSDB {
+        let mut seen = BTreeSet::new();
+        let mut left: Vec<_> = own.get(name).with_context(|| format!("there is no crate {name}"))?.iter().collect();
+        while let Some(next) = left.pop() {
+            // Only our own crates are followed: `deny.toml` lets no other bring RocksDB or Kafka in.
+            if seen.insert(next) {
+                left.extend(normal.get(next).into_iter().flatten());
+            }
+        }
+        for native in ["rocksdb", "rdkafka"] {
+            ensure!(!seen.contains(&native.to_owned()), "{name} links {native}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_domain_is_pure() -> anyhow::Result<()> {
+    let used = dependencies(&workspace()?, &[]);
+    let domain = used.get("receipt-domain").context("there is no receipt-domain")?;
+    let allowed = ["serde", "thiserror", "rustc-hash"].map(str::to_owned);
+    let wrong: Vec<_> = domain.iter().filter(|name| !allowed.contains(name)).collect();
+    ensure!(wrong.is_empty(), "receipt-domain does no I/O and knows no runtime, and depends on {wrong:?}");
+    Ok(())
+}
+
+#[test]
+fn every_crate_takes_the_workspace_lints() -> anyhow::Result<()> {
+    for package in workspace()?.packages {
+        let manifest = std::fs::read_to_string(&package.manifest_path)?;
+        ensure!(manifest.contains("\n[lints]\nworkspace = true\n"), "{} has lints of its own, or none", package.name);
+    }
+    Ok(())
+}

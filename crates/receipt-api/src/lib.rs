@@ -1,1 +1,23 @@
-//! receipt-api
+//! The gRPC services: every call of `receipts.v1`, health and reflection.
+//!
+//! A call checks the shape of its request, appends to the log or asks the state of one moment, and answers. What depends
+//! on state is the fold's business; why a call failed is told in one way, by `error`.
+
+mod admin;
+mod api;
+mod convert;
+mod counts;
+mod deadline;
+mod edge;
+mod error;
+mod health;
+mod members;
+mod message;
+mod publish;
+mod receipts;
+mod serve;
+mod service;
+mod states;
+mod token;
+
+pub use serve::{Context, ServeError, serve};

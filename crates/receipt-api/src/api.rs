@@ -1,0 +1,136 @@
+//! What all calls share: the log, the partitions, waiting for them, and reading them.
+
+use std::{sync::Arc, time::Duration};
+
+use receipt_domain::working_set::{Needs, satisfied};
+use receipt_log::Log;
+use receipt_projector::{Offsets, Partition, Unserved};
+use receipt_store::{StoreError, View};
+use tokio::sync::{Mutex, watch};
+use tonic::Status;
+
+use crate::{deadline::Deadline, error, token::Positions};
+
+/// How long calls that wait may go on waiting once the server is to stop.
+const STOPPING_GRACE: Duration = Duration::from_secs(1);
+
+/// Why a partition was not at some offsets.
+pub(crate) enum NotReached {
+    /// The deadline came first.
+    Behind,
+    /// It does not serve.
+    Unserved(Unserved),
+}
+
+/// What the handlers work on.
+pub(crate) struct Api {
+    pub(crate) log: Log,
+    pub(crate) partitions: Vec<Partition>,
+    /// Held while a policy is appended, so that all partitions see the same sequence.
+    pub(crate) policy_appends: Arc<Mutex<()>>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Api {
+    pub(crate) fn new(log: Log, partitions: Vec<Partition>, stopping: watch::Receiver<bool>) -> Self {
+        Self { log, partitions, policy_appends: Arc::default(), stopping }
+    }
+
+    /// The partition with this number, if this node has it.
+    pub(crate) fn partition(&self, number: u32) -> Result<&Partition, Unserved> {
+        let at = usize::try_from(number).ok().and_then(|number| self.partitions.get(number));
+        at.filter(|partition| partition.number() == number).ok_or(Unserved::CatchingUp)
+    }
+
+    /// Refuses what would wait for a partition that does not serve.
+    pub(crate) fn check_serving(&self, number: u32) -> Result<(), Status> {
+        let serving = self.partition(number).and_then(|partition| partition.serving().map(|_| ()));
+        serving.map_err(|why| error::unserved(number, &why).into())
+    }
+
+    /// Waits until a partition serves a state that includes these offsets.
+    pub(crate) async fn reached(&self, number: u32, offsets: Offsets, deadline: Deadline) -> Result<(), NotReached> {
+        let partition = self.partition(number).map_err(NotReached::Unserved)?;
+        tokio::select! {
+            biased;
+            reached = tokio::time::timeout_at(deadline.instant(), partition.reached(offsets)) => match reached {
+                Ok(reached) => reached.map_err(NotReached::Unserved),
+                Err(_) => Err(NotReached::Behind),
+            },
+            () = self.stopped() => Err(NotReached::Unserved(Unserved::Stopped)),
+        }
+    }
+
+    /// Waits until what a write appended is part of the state.
+    pub(crate) async fn applied(
+        &self,
+        number: u32,
+        offsets: Offsets,
+        deadline: Deadline,
+        token: &str,
+    ) -> Result<(), Status> {
+        let reached = self.reached(number, offsets, deadline).await;
+        reached.map_err(|why| error::not_reached(number, &why).durable(token).into())
+    }
+
+    /// The partition, once it serves a state that includes what the tokens of a query name (S29).
+    pub(crate) async fn caught_up(
+        &self,
+        number: u32,
+        positions: &Positions,
+        deadline: Deadline,
+    ) -> Result<Partition, NotReached> {
+        self.reached(number, positions.of(number), deadline).await?;
+        self.partition(number).cloned().map_err(NotReached::Unserved)
+    }
+
+    async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // Nobody to say so is no reason to stop.
+        if stopping.wait_for(|stopping| *stopping).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(STOPPING_GRACE).await;
+    }
+}
+
+/// Runs what reads the disk on a thread that may wait for it.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(why) => {
+            tracing::error!(%why, "a call did not end well");
+            Err(error::internal("the call did not end well"))
+        }
+    }
+}
+
+/// Asks one moment of a partition, and tells how far it was folded then.
+pub(crate) fn ask<T>(
+    partition: &Partition,
+    question: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
+) -> Result<(T, Offsets), Status> {
+    let number = partition.number();
+    let store = partition.serving().map_err(|why| error::unserved(number, &why))?;
+    let answer = store.view().and_then(|mut view| {
+        let progress = view.progress();
+        let offsets = Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset };
+        question(&mut view).map(|answer| (answer, offsets))
+    });
+    answer.map_err(|error| error::store(number, &error))
+}
+
+/// One answer for each, or the needs of all.
+pub(crate) fn gather<T, A>(items: &[T], answer: impl Fn(&T) -> Result<A, Needs>) -> Result<Vec<A>, Needs> {
+    let mut answers = Vec::with_capacity(items.len());
+    let mut needs = Needs::new();
+    for item in items {
+        match answer(item) {
+            Ok(answer) => answers.push(answer),
+            Err(more) => needs.extend(more),
+        }
+    }
+    satisfied(needs).map(|()| answers)
+}

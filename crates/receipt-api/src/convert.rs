@@ -1,0 +1,73 @@
+//! Answers of the domain as the contract has them.
+
+use receipt_domain::{
+    answer::{ReaderState, ReceiptOutcome},
+    id::UserId,
+    receipt::Receipt,
+};
+use receipt_projector::Verdict;
+use receipt_proto::{
+    timestamp_from_s,
+    v1::{self, reader_state::State},
+};
+use receipt_store::Member;
+
+/// A read time.
+fn time(read_at_s: u32) -> prost_types::Timestamp {
+    timestamp_from_s(u64::from(read_at_s))
+}
+
+/// The receipt of one message.
+pub(crate) fn receipt(receipt: Receipt) -> v1::MessageReceipt {
+    let Receipt { conversation, message, read_count, unread_count, recalled, peer } = receipt;
+    let read_at_s = peer.as_ref().and_then(|peer| peer.read_at_s);
+    v1::MessageReceipt {
+        conversation_id: conversation.to_string(),
+        message_id: message.to_string(),
+        read_count,
+        unread_count,
+        recalled,
+        peer_id: peer.map(|peer| peer.user.to_string()).unwrap_or_default(),
+        is_peer_read: read_at_s.is_some(),
+        peer_read_at: read_at_s.map(time),
+    }
+}
+
+/// An entry of a member list.
+pub(crate) fn member(member: Member) -> v1::ReadMember {
+    let Member { user, read_at_s, left } = member;
+    v1::ReadMember { user_id: user.to_string(), read_at: read_at_s.map(time), left }
+}
+
+/// What one user did.
+pub(crate) fn state(user: &UserId, state: ReaderState) -> v1::ReaderState {
+    let state = match state {
+        ReaderState::Read(read_at_s) => State::ReadAt(time(read_at_s)),
+        ReaderState::Unread => State::Unread(v1::Unread {}),
+        ReaderState::LeftUnread => State::LeftUnread(v1::LeftUnread {}),
+        ReaderState::NotInAudience => State::NotInAudience(v1::NotInAudience {}),
+    };
+    v1::ReaderState { user_id: user.to_string(), state: Some(state) }
+}
+
+/// What became of a receipt.
+pub(crate) fn receipt_outcome(outcome: ReceiptOutcome) -> v1::ReceiptOutcome {
+    match outcome {
+        ReceiptOutcome::Pending => v1::ReceiptOutcome::Pending,
+        ReceiptOutcome::NotRequested => v1::ReceiptOutcome::NotRequested,
+        ReceiptOutcome::Expired => v1::ReceiptOutcome::Expired,
+        ReceiptOutcome::NotInAudience => v1::ReceiptOutcome::NotInAudience,
+        ReceiptOutcome::Read => v1::ReceiptOutcome::Read,
+    }
+}
+
+/// What became of an event; `None`: that is forgotten.
+pub(crate) fn event_outcome(verdict: Verdict) -> Option<v1::EventOutcome> {
+    let (result, reason) = match verdict {
+        Verdict::Applied => (v1::EventResult::Applied, String::new()),
+        Verdict::Repeated => (v1::EventResult::Repeated, String::new()),
+        Verdict::Rejected(why) => (v1::EventResult::Rejected, why),
+        Verdict::Forgotten => return None,
+    };
+    Some(v1::EventOutcome { result: result.into(), reason })
+}

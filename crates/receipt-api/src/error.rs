@@ -1,0 +1,244 @@
+//! What callers are told when a call fails: a `google.rpc.Status` with one `ErrorInfo`, made here and nowhere else.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use receipt_domain::{answer::Unanswerable, limits::REQUEST_MAX_BYTES};
+use receipt_log::{ErrorKind, LogError};
+use receipt_projector::Unserved;
+use receipt_proto::{InvalidField, v1::ErrorReason};
+use receipt_store::StoreError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::api::NotReached;
+
+/// Whose reasons they are.
+const DOMAIN: &str = "receipts.v1";
+/// When to try again what may go well soon.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A failed call, on its way to be a [`Status`].
+pub(crate) struct Problem {
+    code: Code,
+    reason: ErrorReason,
+    message: String,
+    metadata: HashMap<String, String>,
+    violation: Option<(String, String)>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    fn new(code: Code, reason: ErrorReason, message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        Self { code, reason, message, metadata: HashMap::new(), violation: None, retry_after: None }
+    }
+
+    fn of_field(reason: ErrorReason, field: &str, problem: &str) -> Self {
+        let mut of_field = Self::new(Code::InvalidArgument, reason, format_args!("{field} {problem}"));
+        of_field.violation = Some((field.to_owned(), problem.to_owned()));
+        of_field.with("field", field)
+    }
+
+    fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    fn retry(mut self) -> Self {
+        self.retry_after = Some(RETRY_AFTER);
+        self
+    }
+
+    /// Of a write that is in the log all the same.
+    pub(crate) fn durable(mut self, token: &str) -> Self {
+        self.message.push_str("; what was sent is durable, and a query with this consistency token waits for it");
+        self.with("consistency_token", token)
+    }
+}
+
+impl From<Problem> for Status {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, reason, message, metadata, violation, retry_after } = problem;
+        let name = reason.as_str_name();
+        let name = name.strip_prefix("ERROR_REASON_").unwrap_or(name);
+        let mut details = ErrorDetails::with_error_info(name, DOMAIN, metadata);
+        if let Some((field, description)) = violation {
+            details.add_bad_request_violation(field, description);
+        }
+        if retry_after.is_some() {
+            details.set_retry_info(retry_after);
+        }
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// A field that breaks a rule or a limit.
+pub(crate) fn invalid(field: InvalidField) -> Status {
+    let InvalidField { field, problem, limit } = field;
+    if !limit {
+        return Problem::of_field(ErrorReason::InvalidField, &field, &problem).into();
+    }
+    let mut exceeded = Problem::of_field(ErrorReason::LimitExceeded, &field, &problem);
+    if let Some(max) = named_limit(&problem) {
+        exceeded = exceeded.with("limit", max);
+    }
+    exceeded.into()
+}
+
+/// The limit that a text such as "has 129 bytes, at most 128 are allowed" names.
+fn named_limit(problem: &str) -> Option<u64> {
+    let (_, after) = problem.rsplit_once("at most ")?;
+    after.split(' ').next()?.parse().ok()
+}
+
+/// A list that is empty and must not be, or that is too long.
+pub(crate) fn check_len(field: &str, len: usize, max: usize) -> Result<(), Status> {
+    if len == 0 {
+        let problem = format_args!("must not be empty: 1 to {max} entries are allowed");
+        return Err(invalid(InvalidField::rule(field, problem)));
+    }
+    if len > max { Err(invalid(InvalidField::too_many(field, len, max))) } else { Ok(()) }
+}
+
+/// A page token that is damaged, or of another walk (S27).
+pub(crate) fn page_token(problem: &str) -> Status {
+    Problem::of_field(ErrorReason::InvalidPageToken, "page_token", problem).into()
+}
+
+/// A consistency token that is damaged, or of another log (S29).
+pub(crate) fn consistency_token(index: usize, problem: &str) -> Status {
+    let field = format!("consistency_tokens[{index}]");
+    Problem::of_field(ErrorReason::InvalidConsistencyToken, &field, problem).into()
+}
+
+/// A request over the limit, which was not read (S39).
+pub(crate) fn request_too_large() -> Status {
+    let message = format_args!("the request is too large: at most {REQUEST_MAX_BYTES} bytes are allowed");
+    let problem = Problem::new(Code::InvalidArgument, ErrorReason::LimitExceeded, message);
+    problem.with("field", "request").with("limit", REQUEST_MAX_BYTES).into()
+}
+
+/// A request that is no such message.
+pub(crate) fn undecodable(why: &str) -> Status {
+    Problem::new(Code::InvalidArgument, ErrorReason::InvalidField, why).with("field", "request").into()
+}
+
+/// A message about which there is no answer (S25).
+pub(crate) fn unanswerable(why: Unanswerable) -> Status {
+    let (code, reason, message) = match why {
+        Unanswerable::NotFound => (Code::NotFound, ErrorReason::MessageNotFound, "there is no such message"),
+        Unanswerable::PermissionDenied => {
+            let message = "only the message's sender or a service may ask about it";
+            (Code::PermissionDenied, ErrorReason::NotAllowed, message)
+        }
+        Unanswerable::NotRequested => {
+            let message = "the message does not ask for receipts";
+            (Code::FailedPrecondition, ErrorReason::ReceiptNotRequested, message)
+        }
+        Unanswerable::Expired => {
+            (Code::FailedPrecondition, ErrorReason::MessageExpired, "the message's retention has ended")
+        }
+    };
+    Problem::new(code, reason, message).into()
+}
+
+/// A partition that does not serve.
+pub(crate) fn unserved(partition: u32, why: &Unserved) -> Problem {
+    let problem = match why {
+        Unserved::CatchingUp => {
+            let message = format_args!("partition {partition} is catching up with the log");
+            Problem::new(Code::Unavailable, ErrorReason::PartitionNotServed, message).retry()
+        }
+        Unserved::Sealed(why) => {
+            let message = format_args!("partition {partition} is sealed: {why}");
+            Problem::new(Code::Unavailable, ErrorReason::PartitionSealed, message).with("why", why)
+        }
+        Unserved::Stopped => {
+            Problem::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down").retry()
+        }
+    };
+    problem.with("partition", partition)
+}
+
+/// A partition that was not at the offsets in time.
+pub(crate) fn not_reached(partition: u32, why: &NotReached) -> Problem {
+    match why {
+        NotReached::Unserved(why) => unserved(partition, why),
+        NotReached::Behind => {
+            let message = format_args!("partition {partition} did not reach the state asked for in time");
+            let problem = Problem::new(Code::DeadlineExceeded, ErrorReason::StateBehind, message);
+            problem.with("partition", partition).retry()
+        }
+    }
+}
+
+/// What became of an event is known no more.
+pub(crate) fn forgotten(partition: u32) -> Problem {
+    let message = "the events were appended, but what became of them is no longer known: send them again with the same \
+                   `version`, and those that were applied are told to be repeats";
+    Problem::new(Code::Unavailable, ErrorReason::PartitionNotServed, message).with("partition", partition).retry()
+}
+
+/// The log did not take an append.
+pub(crate) fn log(error: &LogError) -> Status {
+    if let LogError::RecordTooLarge { part, max, .. } = error {
+        let problem = Problem::new(Code::InvalidArgument, ErrorReason::LimitExceeded, error);
+        return problem.with("field", part).with("limit", max).into();
+    }
+    let unavailable = |message| Problem::new(Code::Unavailable, ErrorReason::LogUnavailable, message);
+    match error.kind() {
+        ErrorKind::Retry => {
+            tracing::warn!(%error, "append refused");
+            unavailable("the log takes no records at present; nothing was appended").retry().into()
+        }
+        ErrorKind::Invalid => {
+            tracing::error!(%error, "append refused");
+            Problem::new(Code::InvalidArgument, ErrorReason::InvalidField, error).into()
+        }
+        ErrorKind::Corrupt | ErrorKind::Fatal => {
+            tracing::error!(%error, "append failed");
+            unavailable("the log takes no more records; what was sent may or may not be in it").into()
+        }
+    }
+}
+
+/// The store could not be read.
+pub(crate) fn store(partition: u32, error: &StoreError) -> Status {
+    tracing::error!(partition, %error, "query failed");
+    internal("the state could not be read")
+}
+
+/// A defect of this program, or of the machine.
+pub(crate) fn internal(message: &str) -> Status {
+    Problem::new(Code::Internal, ErrorReason::Unspecified, message).into()
+}
+
+/// What this version does not do.
+pub(crate) fn unimplemented(message: &str) -> Status {
+    Problem::new(Code::Unimplemented, ErrorReason::Unspecified, message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_found_in_the_text_that_names_it() {
+        assert_eq!(named_limit(&InvalidField::too_many("events", 1001, 1000).problem), Some(1000));
+        let id = receipt_proto::user_id("user_id", &"u".repeat(129)).unwrap_err();
+        assert_eq!(named_limit(&id.problem), Some(128));
+        assert_eq!(named_limit("must be given"), None);
+    }
+
+    #[test]
+    fn a_failed_log_is_no_invitation_to_retry_and_says_nothing_of_the_disk() {
+        let status = log(&LogError::Failed { reason: "/secret".to_owned() });
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(!status.message().contains("secret"));
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "LOG_UNAVAILABLE");
+        assert!(details.retry_info().is_none());
+        let status = log(&LogError::Closed);
+        assert_eq!(status.get_error_details().retry_info().unwrap().retry_delay, Some(RETRY_AFTER));
+    }
+}

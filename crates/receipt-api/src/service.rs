@@ -1,0 +1,99 @@
+//! The calls of both services, each handed to the module that does it.
+
+use std::sync::Arc;
+
+use receipt_proto::v1::{
+    self, receipt_admin_service_server::ReceiptAdminService, receipt_service_server::ReceiptService,
+};
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::{admin, api::Api, counts, error, members, publish, receipts, states};
+
+/// Both services.
+#[derive(Clone)]
+pub(crate) struct Services(pub(crate) Arc<Api>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl ReceiptService for Services {
+    async fn publish_conversation_events(
+        &self,
+        request: Request<v1::PublishConversationEventsRequest>,
+    ) -> Answer<v1::PublishConversationEventsResponse> {
+        publish::conversation_events(&self.0, request).await
+    }
+
+    async fn publish_read_events(
+        &self,
+        request: Request<v1::PublishReadEventsRequest>,
+    ) -> Answer<v1::PublishReadEventsResponse> {
+        publish::read_events(&self.0, request).await
+    }
+
+    async fn send_message_read_receipts(
+        &self,
+        request: Request<v1::SendMessageReadReceiptsRequest>,
+    ) -> Answer<v1::SendMessageReadReceiptsResponse> {
+        receipts::send(&self.0, request).await
+    }
+
+    async fn mark_conversation_read(
+        &self,
+        request: Request<v1::MarkConversationReadRequest>,
+    ) -> Answer<v1::MarkConversationReadResponse> {
+        receipts::mark(&self.0, request).await
+    }
+
+    async fn get_message_read_receipts(
+        &self,
+        request: Request<v1::GetMessageReadReceiptsRequest>,
+    ) -> Answer<v1::GetMessageReadReceiptsResponse> {
+        counts::get(&self.0, request).await
+    }
+
+    async fn get_group_message_read_member_list(
+        &self,
+        request: Request<v1::GetGroupMessageReadMemberListRequest>,
+    ) -> Answer<v1::GetGroupMessageReadMemberListResponse> {
+        members::get(&self.0, request).await
+    }
+
+    async fn get_message_read_states(
+        &self,
+        request: Request<v1::GetMessageReadStatesRequest>,
+    ) -> Answer<v1::GetMessageReadStatesResponse> {
+        states::get(&self.0, request).await
+    }
+
+    type SubscribeMessageReadReceiptsStream = Empty<Result<v1::SubscribeMessageReadReceiptsResponse, Status>>;
+
+    async fn subscribe_message_read_receipts(
+        &self,
+        _: Request<v1::SubscribeMessageReadReceiptsRequest>,
+    ) -> Answer<Self::SubscribeMessageReadReceiptsStream> {
+        Err(error::unimplemented("subscriptions are not part of this version; ask for receipts instead"))
+    }
+}
+
+#[async_trait]
+impl ReceiptAdminService for Services {
+    async fn set_receipt_policy(
+        &self,
+        request: Request<v1::SetReceiptPolicyRequest>,
+    ) -> Answer<v1::SetReceiptPolicyResponse> {
+        admin::set_policy(&self.0, request).await
+    }
+
+    async fn get_receipt_policy(
+        &self,
+        request: Request<v1::GetReceiptPolicyRequest>,
+    ) -> Answer<v1::GetReceiptPolicyResponse> {
+        admin::get_policy(&self.0, request).await
+    }
+
+    async fn list_partitions(&self, request: Request<v1::ListPartitionsRequest>) -> Answer<v1::ListPartitionsResponse> {
+        admin::list_partitions(&self.0, request).await
+    }
+}

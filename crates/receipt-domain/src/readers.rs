@@ -123,9 +123,10 @@ impl ReadChunk {
 
     /// The readers in chunk number `chunk`, by ordinal.
     pub fn readers(&self, chunk: u32) -> impl Iterator<Item = Reader> + '_ {
-        (chunk * CHUNK_ORDINALS..)
+        (0..CHUNK_ORDINALS)
             .zip(self.0.iter())
-            .filter_map(|(ordinal, time)| (*time != ABSENT).then_some(Reader { read_at_s: *time, ordinal }))
+            .filter(|(_, time)| **time != ABSENT)
+            .map(move |(index, time)| Reader { read_at_s: *time, ordinal: chunk * CHUNK_ORDINALS + index })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod effects;
 pub mod event;
 pub mod fold;
 pub mod id;
+pub mod inbox;
 pub mod limits;
 pub mod readers;
 pub mod receipt;

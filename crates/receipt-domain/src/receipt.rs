@@ -1,5 +1,7 @@
 //! What a sender is shown of a message.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     id::{ConversationId, MessageId, UserId},
     readers::Readers,
@@ -7,7 +9,7 @@ use crate::{
 };
 
 /// The counts of one message at one moment (R3).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Where.
     pub conversation: ConversationId,
@@ -24,7 +26,7 @@ pub struct Receipt {
 }
 
 /// The other party of a one-to-one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// Who.
     pub user: UserId,

@@ -8,7 +8,7 @@ use crate::{
     codec,
     error::Corrupt,
     key::Kind,
-    row::{cursor, leave, member, memberships, message, stub, time_mark, unread, waiting},
+    row::{cursor, inbox_entry, inbox_index, leave, member, memberships, message, stub, time_mark, unread, waiting},
 };
 
 /// Whether a row can no more be seen at this log time, nor ever matter again.
@@ -20,7 +20,9 @@ pub fn is_expired(settings: &Settings, now_ms: u64, key: &[u8], value: &[u8]) ->
     Ok(match Kind::of(key) {
         None => return Err(Corrupt { what: "row", why: "a key of no kind".to_owned() }),
         // For ever.
-        Some(Kind::Identity | Kind::Progress | Kind::Policy | Kind::Conversation | Kind::Active) => false,
+        Some(
+            Kind::Identity | Kind::Progress | Kind::Policy | Kind::Conversation | Kind::Active | Kind::InboxProgress,
+        ) => false,
         Some(Kind::Memberships) => memberships::decode(value)?
             .iter()
             .all(|stay| stay.left.as_ref().is_some_and(|left| !kept(left.log_time_ms))),
@@ -31,6 +33,8 @@ pub fn is_expired(settings: &Settings, now_ms: u64, key: &[u8], value: &[u8]) ->
         Some(Kind::ReadChunk | Kind::TimeChunk) => !kept(codec::log_time("chunk", value)?.0),
         Some(Kind::Cursor) => !kept(cursor::decode(value)?.log_time_ms),
         Some(Kind::Unread) => !kept(unread::decode(value)?),
+        Some(Kind::InboxIndex) => !kept(inbox_index::decode(value)?.log_time_ms),
+        Some(Kind::InboxEntry) => !kept(inbox_entry::decode(value)?.log_time_ms),
         Some(Kind::Waiting) => !settings.waits(waiting::decode(value)?.arrival_ms, now_ms),
         Some(Kind::TimeMark) => !settings.waits(time_mark::decode(value)?.arrival_ms, now_ms),
     })

@@ -38,11 +38,17 @@ pub enum Kind {
     Waiting = 0x30,
     /// [`crate::row::time_mark`]
     TimeMark = 0x31,
+    /// [`crate::row::inbox_progress`]
+    InboxProgress = 0x40,
+    /// [`crate::row::inbox_index`]
+    InboxIndex = 0x41,
+    /// [`crate::row::inbox_entry`]
+    InboxEntry = 0x42,
 }
 
 impl Kind {
     /// All kinds, in key order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Identity,
         Self::Progress,
         Self::Policy,
@@ -59,6 +65,9 @@ impl Kind {
         Self::Unread,
         Self::Waiting,
         Self::TimeMark,
+        Self::InboxProgress,
+        Self::InboxIndex,
+        Self::InboxEntry,
     ];
 
     /// The kind of the row with this key.
@@ -170,7 +179,7 @@ mod tests {
     #[test]
     fn kinds_keep_their_numbers() {
         let numbers: Vec<u8> = Kind::ALL.into_iter().map(|kind| kind as u8).collect();
-        proof::golden("kinds of row", &numbers, "00 01 02 10 11 12 13 14 20 21 22 23 24 25 30 31");
+        proof::golden("kinds of row", &numbers, "00 01 02 10 11 12 13 14 20 21 22 23 24 25 30 31 40 41 42");
         assert!(Kind::ALL.is_sorted());
         for first in 0..=u8::MAX {
             let kind = Kind::of(&[first, 0xff]);

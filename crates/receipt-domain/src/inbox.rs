@@ -69,7 +69,9 @@ pub enum Told {
 }
 
 impl Told {
-    fn of(change: &DeltaChange) -> Self {
+    /// What a delta says, as it is kept.
+    #[must_use]
+    pub fn of(change: &DeltaChange) -> Self {
         match change {
             DeltaChange::Receipt { receipt, .. } => Self::Receipt(receipt.clone()),
             DeltaChange::PeerReadMark { conversation, peer, up_to_ms } => {

@@ -6,13 +6,18 @@
 mod batch;
 mod error;
 mod horizon;
+mod inbox;
 mod load;
+mod open;
 mod query;
+mod resources;
 mod store;
 mod time_index;
 mod view;
 
 pub use error::StoreError;
+pub use inbox::InboxStore;
 pub use query::{Member, MemberFilter, Page, PageError, PageRequest, States};
-pub use store::{Durable, Resources, Store};
+pub use resources::Resources;
+pub use store::{Durable, Store};
 pub use view::View;

@@ -8,48 +8,15 @@ use std::{
     },
 };
 
-use receipt_codec::{
-    expiry,
-    row::{identity, identity::Identity, policy, progress},
-};
+use receipt_codec::row::{identity::Identity, policy, progress};
 use receipt_domain::{
     settings::Settings,
     state::Progress,
     working_set::{Need, PolicyInForce, WorkingSet},
 };
-use rocksdb::{
-    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, FlushOptions, Options, ReadOptions,
-    WriteBufferManager, WriteOptions,
-};
+use rocksdb::{DB, FlushOptions, ReadOptions, checkpoint::Checkpoint};
 
-use crate::{batch, error::StoreError, horizon::Horizon, load, view::View};
-
-const MIB: usize = 1 << 20;
-
-/// Memory that all partitions of a process share.
-#[derive(Clone)]
-pub struct Resources {
-    cache: Cache,
-    write_buffers: WriteBufferManager,
-}
-
-impl Resources {
-    /// A block cache and a write-buffer budget of these sizes.
-    #[must_use]
-    pub fn new(block_cache_bytes: usize, write_buffer_bytes: usize) -> Self {
-        Self {
-            cache: Cache::new_lru_cache(block_cache_bytes),
-            write_buffers: WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false),
-        }
-    }
-}
-
-impl Default for Resources {
-    /// 256 MiB of cache, and 256 MiB of write buffers.
-    fn default() -> Self {
-        Self::new(256 * MIB, 256 * MIB)
-    }
-}
+use crate::{batch, error::StoreError, horizon::Horizon, load, open, resources::Resources, view::View};
 
 /// What a crash would come back to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,21 +48,7 @@ impl Store {
     /// If it is in use, damaged, or was created for another log, partition or settings (R7).
     pub fn open(dir: &Path, resources: &Resources, identity: &Identity) -> Result<Self, StoreError> {
         let horizon = Arc::new(Horizon::default());
-        let db = DB::open(&options(resources, identity.settings, &horizon), dir).map_err(|error| {
-            if error.to_string().contains("lock") {
-                StoreError::Locked { dir: dir.display().to_string() }
-            } else {
-                error.into()
-            }
-        })?;
-        match db.get(identity::key())? {
-            Some(value) => check(&identity::decode(&value)?, identity)?,
-            None => {
-                db.put_opt(identity::key(), identity::encode(identity)?, &no_wal())?;
-                // A store without its identity could not be told from another's.
-                db.flush()?;
-            }
-        }
+        let db = open::open(dir, resources, identity, &horizon)?;
         let progress = read_progress(&db, &ReadOptions::default())?;
         horizon.flushed(progress.log_time_ms);
         let durable =
@@ -150,7 +103,7 @@ impl Store {
     /// If nothing was written.
     pub fn commit(&self, rows: &mut WorkingSet) -> Result<(), StoreError> {
         let batch = batch::of(&self.0.db, rows)?;
-        self.0.db.write_opt(batch, &no_wal())?;
+        self.0.db.write_opt(batch, &open::no_wal())?;
         self.0.log_time_ms.store(rows.progress.log_time_ms, Ordering::Release);
         rows.settle();
         Ok(())
@@ -169,6 +122,17 @@ impl Store {
             Durable { conversations_offset: progress.conversations_offset, reads_offset: progress.reads_offset };
         *self.0.durable.lock().unwrap_or_else(PoisonError::into_inner) = durable;
         self.0.horizon.flushed(progress.log_time_ms);
+        Ok(durable)
+    }
+
+    /// Flushes, and makes a copy of the store as it is then, in a directory that must not exist yet. The copy is a store
+    /// by itself; on the same file system its files are hard links, and cost nothing. Only the one writer may call it.
+    ///
+    /// # Errors
+    /// If the flush or the copy failed.
+    pub fn checkpoint(&self, dir: &Path) -> Result<Durable, StoreError> {
+        let durable = self.flush()?;
+        Checkpoint::new(&self.0.db)?.create_checkpoint(dir)?;
         Ok(durable)
     }
 
@@ -197,8 +161,7 @@ impl Store {
     /// Bytes of its files.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        let files = std::fs::read_dir(&self.0.dir).into_iter().flatten().flatten();
-        files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+        open::disk_bytes(&self.0.dir)
     }
 
     /// Every row, in key order, for inspection and tests.
@@ -212,73 +175,4 @@ pub(crate) fn read_progress(db: &DB, options: &ReadOptions) -> Result<Progress, 
         Some(value) => progress::decode(&value)?,
         None => Progress::default(),
     })
-}
-
-fn no_wal() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.disable_wal(true);
-    options
-}
-
-fn check(stored: &Identity, asked: &Identity) -> Result<(), StoreError> {
-    const OTHER_LOG: &str = "give the directory of its own log, or delete the partition's store to fold it anew";
-    const OTHER_SETTINGS: &str =
-        "start with the stored value, or delete the partition's store to fold it anew with this one";
-    let fail = |what, stored: String, asked: String, cure| Err(StoreError::Mismatch { what, stored, asked, cure });
-    let hex = |id: &[u8; 16]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    if stored.log_id != asked.log_id {
-        return fail("log", hex(&stored.log_id), hex(&asked.log_id), OTHER_LOG);
-    }
-    if stored.partitions != asked.partitions {
-        return fail("partitions", stored.partitions.to_string(), asked.partitions.to_string(), OTHER_LOG);
-    }
-    if stored.partition != asked.partition {
-        return fail("partition", stored.partition.to_string(), asked.partition.to_string(), OTHER_LOG);
-    }
-    let (s, a) = (&stored.settings, &asked.settings);
-    if s.retention_ms != a.retention_ms {
-        return fail("retention", ms(s.retention_ms), ms(a.retention_ms), OTHER_SETTINGS);
-    }
-    if s.early_window_ms != a.early_window_ms {
-        return fail("early_window", ms(s.early_window_ms), ms(a.early_window_ms), OTHER_SETTINGS);
-    }
-    if s.max_group_members != a.max_group_members {
-        let (stored, asked) = (s.max_group_members.to_string(), a.max_group_members.to_string());
-        return fail("max_group_members", stored, asked, OTHER_SETTINGS);
-    }
-    Ok(())
-}
-
-fn ms(ms: u64) -> String {
-    if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
-}
-
-fn options(resources: &Resources, settings: Settings, horizon: &Arc<Horizon>) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(&resources.cache);
-    blocks.set_cache_index_and_filter_blocks(true);
-    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    blocks.set_bloom_filter(10.0, false);
-    // Neighbours' readers are mostly the same: larger blocks let the compression see it.
-    blocks.set_block_size(16 * 1024);
-    blocks.set_format_version(6);
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.set_block_based_table_factory(&blocks);
-    options.set_write_buffer_manager(&resources.write_buffers);
-    options.set_write_buffer_size(64 * MIB);
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_max_background_jobs(2);
-    options.set_keep_log_file_num(4);
-    options.set_max_log_file_size(MIB);
-    options.set_recycle_log_file_num(0);
-    let horizon = Arc::clone(horizon);
-    options.set_compaction_filter("receipts.expiry", move |_level, key: &[u8], value: &[u8]| {
-        // What cannot be read is kept, for whoever reads it to say so.
-        match expiry::is_expired(&settings, horizon.ms(), key, value) {
-            Ok(true) => CompactionDecision::Remove,
-            Ok(false) | Err(_) => CompactionDecision::Keep,
-        }
-    });
-    options
 }

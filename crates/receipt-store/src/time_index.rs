@@ -19,8 +19,12 @@ struct Stretch {
     until: Option<Reader>,
 }
 
+/// The key of a message's first stretch: whatever time a reader comes with, it has a stretch at or before it. As times
+/// only move back, that one never runs empty.
+const LOWEST: Reader = Reader { read_at_s: 0, ordinal: 0 };
+
 /// The stretches of one message that a batch touches, by the key they stand under. Each holds readers from its key up to
-/// the next one's; the first of all also what comes before it.
+/// the next one's.
 struct Stretches<'a> {
     db: &'a DB,
     number: u64,
@@ -81,19 +85,8 @@ impl Stretches<'_> {
         if let Some((first, _)) = before.filter(|(_, stretch)| stretch.until.is_none_or(|until| reader < until)) {
             return Ok(*first);
         }
-        if let Some((first, _)) = self.stored(reader, Direction::Reverse)? {
-            return self.load(first);
-        }
-        // Before all that are stored: it belongs in the first there is.
-        let stored = self.stored(reader, Direction::Forward)?.map(|(first, _)| first);
-        let touched = self.touched.keys().next().copied();
-        match touched.into_iter().chain(stored).min() {
-            Some(first) => self.load(first),
-            None => {
-                self.touched.insert(reader, Stretch::default());
-                Ok(reader)
-            }
-        }
+        let stored = self.stored(reader, Direction::Reverse)?;
+        self.load(stored.map_or(LOWEST, |(first, _)| first))
     }
 
     fn load(&mut self, first: Reader) -> Result<Reader, StoreError> {
@@ -140,17 +133,13 @@ pub(crate) fn page(
     limit: usize,
 ) -> Result<Vec<Reader>, StoreError> {
     let prefix = time_chunk::prefix(number, position);
-    let lowest = Reader { read_at_s: 0, ordinal: 0 };
-    let highest = Reader { read_at_s: u32::MAX, ordinal: u32::MAX };
-    // The stretch that holds `from` is the last that begins at or before it; the first of all may hold earlier ones.
+    // The stretch that holds `from` is the last that begins at or before it.
     let begin = match (from, latest_first) {
-        (None, true) => highest,
-        (Some(from), true) => nearest(db, options(), number, position, from, Direction::Reverse)?
-            .or(nearest(db, options(), number, position, from, Direction::Forward)?)
-            .map_or(lowest, |(first, _)| first),
-        (None, false) => lowest,
+        (None, true) => Reader { read_at_s: u32::MAX, ordinal: u32::MAX },
+        (None, false) => LOWEST,
+        (Some(from), true) => from,
         (Some(from), false) => {
-            nearest(db, options(), number, position, from, Direction::Reverse)?.map_or(lowest, |(first, _)| first)
+            nearest(db, options(), number, position, from, Direction::Reverse)?.map_or(LOWEST, |(first, _)| first)
         }
     };
     let key = time_chunk::key(number, position, begin);

@@ -1,0 +1,35 @@
+//! How far a partition of receipts.deltas is folded. One row, in a store of the inbox projection.
+//!
+//! Key `[kind]`, value: serde.
+
+use receipt_domain::inbox::InboxProgress;
+
+use crate::{
+    codec,
+    error::Corrupt,
+    key::{Kind, Writer},
+};
+
+const WHAT: &str = "inbox progress";
+
+/// The row's key.
+#[must_use]
+pub fn key() -> Vec<u8> {
+    Writer::new(Kind::InboxProgress).done()
+}
+
+/// The row's value.
+///
+/// # Errors
+/// Never, with this type.
+pub fn encode(row: &InboxProgress) -> Result<Vec<u8>, Corrupt> {
+    codec::encode(WHAT, row)
+}
+
+/// The row in a value.
+///
+/// # Errors
+/// If it is no such row.
+pub fn decode(value: &[u8]) -> Result<InboxProgress, Corrupt> {
+    codec::decode(WHAT, value)
+}

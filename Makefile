@@ -62,12 +62,17 @@ demo: build ## In another terminal, with `make run` going: play real conversatio
 	  echo 'receiptd does not answer at $(ADDR): start it with `make run` in another terminal' >&2; exit 1
 	$(call ctl,import college-msg tests/data/college-msg.tsv.gz)
 	$(call ctl,import ubuntu-irc tests/data/ubuntu-irc.tsv.gz)
+	@printf '\nWaiting until the state has all of it ...\n'; \
+	for try in {1..300}; do \
+	  if ! RECEIPTCTL_ADDR='$(ADDR)' '$(BIN)/receiptctl' partitions --json | grep -q '"lag": [1-9]'; then break; fi; \
+	  sleep 1; done
 	@printf '\nThree messages of a private conversation; those that were answered count as read:\n'
 	$(call ctl,receipts $(PRIVATE))
-	@printf '\nMessage 1000 of an hour of #ubuntu: how many, who last, who not, and what given people did:\n'
+	@printf '\nMessage 1000 of a stretch of #ubuntu: how many, who last, who not, and what three people did:\n'
 	$(call ctl,receipts $(IRC))
 	$(call ctl,members $(IRC) read --latest-first --page-size 10)
 	$(call ctl,members $(IRC) unread --page-size 5)
+	$(call ctl,states $(IRC) u8229 u12436 u1)
 	@printf '\nWhere the partitions stand:\n'
 	$(call ctl,partitions)
 

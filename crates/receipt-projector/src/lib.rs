@@ -3,15 +3,18 @@
 
 mod dead_letter;
 mod decode;
+mod deltas;
 mod error;
 mod feed;
 mod machine;
 mod partition;
 mod projector;
 mod verdicts;
+mod worker;
 
 pub use error::ProjectorError;
 pub use machine::{BATCH_RECORDS_MAX, Machine};
 pub use partition::{Offsets, Partition, Phase, Unserved};
 pub use projector::{Options, Projector};
 pub use verdicts::Verdict;
+pub use worker::{Idle, Projection, spawn};

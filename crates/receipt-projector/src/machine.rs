@@ -13,12 +13,14 @@ use receipt_domain::{
 use receipt_log::{Clock, Log, NewRecord, StoredRecord, Topic};
 use receipt_proto::v1;
 use receipt_store::Store;
+use tokio::sync::watch;
 
 use crate::{
-    dead_letter, decode,
+    dead_letter, decode, deltas,
     error::ProjectorError,
     feed::Feed,
     partition::{Offsets, Partition, Phase},
+    worker::{Idle, Projection},
 };
 
 /// Records of one batch, at most.
@@ -42,14 +44,6 @@ pub struct Machine {
     /// The log's ends when it started: it serves once it is there (R2).
     serve_from: Offsets,
     dirty_since: Option<Instant>,
-}
-
-/// What to do when there is nothing to fold.
-pub(crate) enum Idle {
-    /// Until a record comes, at most so long.
-    Wait(Duration),
-    /// Something came up meanwhile.
-    GoOn,
 }
 
 impl Machine {
@@ -82,23 +76,6 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Folds the next batch; `false`: there was nothing to fold.
-    ///
-    /// # Errors
-    /// If the partition can't go on.
-    pub fn batch(&mut self) -> Result<bool, ProjectorError> {
-        let mut records = 0;
-        while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
-            let Some((topic, record)) = self.feed.next()? else { break };
-            self.record(topic, &record)?;
-            records += 1;
-        }
-        if records > 0 {
-            self.write()?;
-        }
-        Ok(records > 0)
-    }
-
     fn record(&mut self, topic: Topic, record: &StoredRecord) -> Result<(), ProjectorError> {
         let number = self.partition.number();
         if topic == Topic::Conversations {
@@ -124,41 +101,50 @@ impl Machine {
                 Advance::Needs(needs) => self.store.load(&needs, &mut self.fold.rows)?,
                 Advance::Stepped => {
                     if self.fold.rows.messages.len() >= BATCH_MESSAGES_MAX && self.fold.may_pause() {
-                        self.write()?;
+                        let applied = self.applied();
+                        self.write(Offsets { reads: applied.reads + 1, ..applied })?;
                     }
                 }
             }
         }
     }
 
-    fn write(&mut self) -> Result<(), ProjectorError> {
+    /// Appends what follows from the batch, and then writes it. A record whose steps are not all taken yet counts as
+    /// told with the others: `holds` is what a state must have applied to hold all that the deltas say (S38).
+    fn write(&mut self, holds: Offsets) -> Result<(), ProjectorError> {
+        let deltas = self.fold.effects.deltas(&self.fold.rows);
+        let mut batches = deltas::batches(&self.log, self.partition.number(), holds, &deltas);
         if !self.dead_letters.is_empty() {
-            let letters = std::mem::take(&mut self.dead_letters);
-            self.log.append_blocking(Topic::DeadLetter, self.partition.number(), letters)?;
+            batches.push((Topic::DeadLetter, self.partition.number(), std::mem::take(&mut self.dead_letters)));
+        }
+        if !batches.is_empty() {
+            self.log.append_many_blocking(batches)?;
         }
         self.store.commit(&mut self.fold.rows)?;
-        self.count();
+        self.count(deltas.len());
         self.dirty_since.get_or_insert_with(Instant::now);
         self.publish();
         Ok(())
     }
 
-    fn count(&mut self) {
-        let effects = std::mem::take(&mut self.fold.effects);
-        let changed = effects.touched_messages() as u64;
-        let Effects { counters, .. } = effects;
+    fn applied(&self) -> Offsets {
+        let progress = &self.fold.rows.progress;
+        Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset }
+    }
+
+    fn count(&mut self, deltas: usize) {
+        let Effects { counters, .. } = std::mem::take(&mut self.fold.effects);
         counter!("receiptd_records_applied_total").increment(counters.applied);
         counter!("receiptd_events_repeated_total").increment(counters.repeated);
         counter!("receiptd_dead_letters_total").increment(counters.rejected);
         counter!("receiptd_messages_not_allowed_by_policy_total").increment(counters.not_allowed_by_policy);
         counter!("receiptd_up_to_time_on_group_total").increment(counters.up_to_time_on_group);
-        counter!("receiptd_messages_changed_total").increment(changed);
+        counter!("receiptd_deltas_total").increment(deltas as u64);
     }
 
     /// Tells how far the state is, and whether it serves.
     fn publish(&mut self) {
-        let progress = &self.fold.rows.progress;
-        let applied = Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset };
+        let applied = self.applied();
         let serves = applied.include(&self.serve_from);
         self.partition.0.state.send_modify(|state| {
             state.applied = applied;
@@ -176,8 +162,30 @@ impl Machine {
         }
     }
 
-    /// What is due while there is nothing to fold: a tick, a flush, or to wait.
-    pub(crate) fn idle(&mut self) -> Result<Idle, ProjectorError> {
+    /// An hour; less where messages are kept for only a few hours.
+    fn tick_lag_max_ms(&self) -> u64 {
+        match self.store.settings().retention_ms {
+            0 => TICK_LAG_MAX_MS,
+            retention_ms => TICK_LAG_MAX_MS.min((retention_ms / 4).max(1000)),
+        }
+    }
+}
+
+impl Projection for Machine {
+    fn batch(&mut self) -> Result<bool, ProjectorError> {
+        let mut records = 0;
+        while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
+            let Some((topic, record)) = self.feed.next()? else { break };
+            self.record(topic, &record)?;
+            records += 1;
+        }
+        if records > 0 {
+            self.write(self.applied())?;
+        }
+        Ok(records > 0)
+    }
+
+    fn idle(&mut self) -> Result<Idle, ProjectorError> {
         let lag_max_ms = self.tick_lag_max_ms();
         let lag_ms = self.clock.now_ms().saturating_sub(self.fold.rows.progress.log_time_ms);
         if lag_ms > lag_max_ms {
@@ -204,30 +212,26 @@ impl Machine {
         Ok(Idle::Wait(wait))
     }
 
-    /// An hour; less where messages are kept for only a few hours.
-    fn tick_lag_max_ms(&self) -> u64 {
-        match self.store.settings().retention_ms {
-            0 => TICK_LAG_MAX_MS,
-            retention_ms => TICK_LAG_MAX_MS.min((retention_ms / 4).max(1000)),
-        }
-    }
-
-    /// Makes the state durable if it is time.
-    pub(crate) fn flush_if_due(&mut self) -> Result<(), ProjectorError> {
+    fn flush_if_due(&mut self) -> Result<(), ProjectorError> {
         if self.dirty_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL) {
             self.flush()?;
         }
         Ok(())
     }
 
-    /// Makes the state durable.
-    ///
-    /// # Errors
-    /// If the flush failed.
-    pub fn flush(&mut self) -> Result<(), ProjectorError> {
+    fn flush(&mut self) -> Result<(), ProjectorError> {
         self.store.flush()?;
         self.dirty_since = None;
         Ok(())
+    }
+
+    fn ends(&self) -> Vec<watch::Receiver<u64>> {
+        let number = self.partition.number();
+        [Topic::Conversations, Topic::Reads].map(|topic| self.log.watch_end(topic, number)).into()
+    }
+
+    fn ended(&self, phase: Phase) {
+        self.partition.ended(phase);
     }
 }
 

@@ -130,6 +130,14 @@ impl Partition {
         }
     }
 
+    /// It will fold no more.
+    pub(crate) fn ended(&self, phase: Phase) {
+        if let Phase::Sealed(why) = &phase {
+            tracing::error!(partition = self.number(), %why, "sealed");
+        }
+        self.0.state.send_modify(|state| state.phase = phase);
+    }
+
     /// What became of the event at an offset of receipts.conversations that is applied.
     #[must_use]
     pub fn verdict(&self, offset: u64) -> Verdict {

@@ -4,15 +4,16 @@ use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
 
 use receipt_codec::row::identity::Identity;
 use receipt_domain::settings::Settings;
-use receipt_log::{Clock, Log, Topic};
+use receipt_log::{Clock, Log};
 use receipt_store::{Resources, Store};
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     error::ProjectorError,
-    machine::{Idle, Machine},
+    machine::Machine,
     partition::{Offsets, Partition, Phase, Shared, State},
     verdicts::Verdicts,
+    worker,
 };
 
 /// How to fold a log.
@@ -45,15 +46,8 @@ impl Projector {
         for number in 0..log.partitions() {
             let (partition, machine) = open(log, options, number);
             if let Some(machine) = machine {
-                let work = Work {
-                    machine,
-                    partition: partition.clone(),
-                    log: log.clone(),
-                    runtime: runtime.clone(),
-                    stopped: stopped.clone(),
-                };
-                let thread = std::thread::Builder::new().name(format!("fold-{number}"));
-                projector.threads.push(thread.spawn(move || work.run())?);
+                let name = format!("fold-{number}");
+                projector.threads.push(worker::spawn(name, machine, runtime.clone(), stopped.clone())?);
             }
             projector.partitions.push(partition);
         }
@@ -105,59 +99,8 @@ fn open(log: &Log, options: &Options, number: u32) -> (Partition, Option<Machine
     match machine {
         Ok(machine) => (partition, Some(machine)),
         Err(error) => {
-            seal(&partition, &error);
+            partition.ended(Phase::Sealed(error.to_string()));
             (partition, None)
         }
-    }
-}
-
-fn seal(partition: &Partition, error: &ProjectorError) {
-    tracing::error!(partition = partition.number(), %error, "sealed");
-    partition.0.state.send_modify(|state| state.phase = Phase::Sealed(error.to_string()));
-}
-
-struct Work {
-    machine: Machine,
-    partition: Partition,
-    log: Log,
-    runtime: Handle,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Work {
-    fn run(mut self) {
-        if let Err(error) = self.fold_until_stopped() {
-            seal(&self.partition, &error);
-            return;
-        }
-        self.partition.0.state.send_modify(|state| state.phase = Phase::Stopped);
-    }
-
-    fn fold_until_stopped(&mut self) -> Result<(), ProjectorError> {
-        let number = self.partition.number();
-        let mut ends = [Topic::Conversations, Topic::Reads].map(|topic| self.log.watch_end(topic, number));
-        while !*self.stopped.borrow() {
-            // Seen before the batch is read: what comes after it wakes the wait below.
-            for end in &mut ends {
-                end.borrow_and_update();
-            }
-            if self.machine.batch()? {
-                self.machine.flush_if_due()?;
-                continue;
-            }
-            if let Idle::Wait(wait) = self.machine.idle()? {
-                let [conversations, reads] = &mut ends;
-                let stopped = &mut self.stopped;
-                self.runtime.block_on(async move {
-                    tokio::select! {
-                        _ = conversations.changed() => {}
-                        _ = reads.changed() => {}
-                        _ = stopped.changed() => {}
-                        () = tokio::time::sleep(wait) => {}
-                    }
-                });
-            }
-        }
-        self.machine.flush()
     }
 }

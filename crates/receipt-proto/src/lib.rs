@@ -5,6 +5,7 @@
 //! the fold's business.
 
 mod conversation;
+mod delta;
 mod field;
 mod invalid;
 mod read;
@@ -23,6 +24,7 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 pub use self::{
     conversation::{conversation_event, policy},
+    delta::delta,
     field::{conversation_id, message_id, user_id},
     invalid::InvalidField,
     read::{read_event, receipt_messages},

@@ -1,0 +1,97 @@
+//! The loop that both projections run, on a thread a partition: fold while there is something to fold, else wait for it.
+
+use std::{thread::JoinHandle, time::Duration};
+
+use tokio::{runtime::Handle, sync::watch};
+
+use crate::{error::ProjectorError, partition::Phase};
+
+/// What to do when there is nothing to fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Wait until a record comes, at most so long.
+    Wait(Duration),
+    /// Something came up meanwhile.
+    GoOn,
+}
+
+/// One partition of a projection: of receipts, or of inboxes.
+pub trait Projection: Send + 'static {
+    /// Folds the next batch; `false`: there was nothing to fold.
+    ///
+    /// # Errors
+    /// If the partition can't go on.
+    fn batch(&mut self) -> Result<bool, ProjectorError>;
+
+    /// What is due while there is nothing to fold.
+    ///
+    /// # Errors
+    /// If the partition can't go on.
+    fn idle(&mut self) -> Result<Idle, ProjectorError>;
+
+    /// Makes the state durable if it is time.
+    ///
+    /// # Errors
+    /// If the flush failed.
+    fn flush_if_due(&mut self) -> Result<(), ProjectorError>;
+
+    /// Makes the state durable.
+    ///
+    /// # Errors
+    /// If the flush failed.
+    fn flush(&mut self) -> Result<(), ProjectorError>;
+
+    /// The ends of what it reads: a change wakes it.
+    fn ends(&self) -> Vec<watch::Receiver<u64>>;
+
+    /// It will fold no more, for this reason.
+    fn ended(&self, phase: Phase);
+}
+
+/// Runs a projection's partition on a thread of this name until `stopped` turns true.
+///
+/// # Errors
+/// If the thread can't be started.
+pub fn spawn(
+    name: String,
+    mut projection: impl Projection,
+    runtime: Handle,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, ProjectorError> {
+    let run = move || match run(&mut projection, &runtime, stopped) {
+        Ok(()) => projection.ended(Phase::Stopped),
+        Err(error) => projection.ended(Phase::Sealed(error.to_string())),
+    };
+    Ok(std::thread::Builder::new().name(name).spawn(run)?)
+}
+
+fn run(
+    projection: &mut impl Projection,
+    runtime: &Handle,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), ProjectorError> {
+    let mut ends = projection.ends();
+    while !*stopped.borrow() {
+        // Seen before the batch is read: what comes after it wakes the wait below.
+        for end in &mut ends {
+            end.borrow_and_update();
+        }
+        if projection.batch()? {
+            projection.flush_if_due()?;
+        } else if let Idle::Wait(wait) = projection.idle()? {
+            runtime.block_on(async {
+                let mut changes: Vec<_> = ends.iter_mut().map(|end| Box::pin(end.changed())).collect();
+                let any = std::future::poll_fn(|context| {
+                    let ready = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
+                    if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                });
+                tokio::select! {
+                    () = any => {}
+                    _ = stopped.changed() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            });
+        }
+    }
+    projection.flush()
+}

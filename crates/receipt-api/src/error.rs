@@ -16,6 +16,8 @@ use crate::api::NotReached;
 const DOMAIN: &str = "receipts.v1";
 /// When to try again what may go well soon.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Characters of a token that an error carries, at most; those of some 250 partitions.
+const TOKEN_IN_HEADERS_MAX_CHARS: usize = 4096;
 
 /// A failed call, on its way to be a [`Status`].
 pub(crate) struct Problem {
@@ -51,8 +53,9 @@ impl Problem {
 
     /// Of a write that is in the log all the same.
     pub(crate) fn durable(mut self, token: &str) -> Self {
-        self.message.push_str("; what was sent is durable, and a query with this consistency token waits for it");
-        self.with("consistency_token", token)
+        self.message.push_str("; what was sent is durable, and is applied in time");
+        // Errors travel in headers, which clients bound: the token of very many partitions would break the call.
+        if token.len() <= TOKEN_IN_HEADERS_MAX_CHARS { self.with("consistency_token", token) } else { self }
     }
 }
 

@@ -1,0 +1,13 @@
+//! The services over the wire, with a real log and real stores.
+#![allow(missing_docs)]
+
+mod admin;
+mod events;
+mod harness;
+mod inputs;
+mod outside;
+mod pages;
+mod partitions;
+mod queries;
+mod reads;
+mod tokens;

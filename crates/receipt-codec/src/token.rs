@@ -69,6 +69,21 @@ impl From<Reader> for PageStart {
     }
 }
 
+/// Where a sender's stream goes on (S34).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeToken {
+    /// The identity of the log.
+    pub log_id: [u8; 16],
+    /// The sender's partition of receipts.deltas.
+    pub partition: u32,
+    /// The next offset there that the sender has not been told of.
+    pub offset: u64,
+    /// Log time there when the token was made, in milliseconds: it says whether what changed since is still kept.
+    pub log_time_ms: u64,
+    /// Whose it is.
+    pub sender: String,
+}
+
 fn encode<T: Serialize>(kind: u8, value: &T) -> String {
     // Plain integers always encode.
     let mut bytes = codec::encode("token", value).unwrap_or_default();
@@ -94,6 +109,7 @@ fn decode<T: DeserializeOwned>(kind: u8, text: &str) -> Result<T, InvalidToken> 
 
 const CONSISTENCY: u8 = b'c';
 const PAGE: u8 = b'p';
+const RESUME: u8 = b'r';
 
 impl ConsistencyToken {
     /// As text.
@@ -124,6 +140,22 @@ impl PageToken {
     /// If it was not made by [`PageToken::encode`], or is damaged.
     pub fn decode(text: &str) -> Result<Self, InvalidToken> {
         decode(PAGE, text)
+    }
+}
+
+impl ResumeToken {
+    /// As text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        encode(RESUME, self)
+    }
+
+    /// From text.
+    ///
+    /// # Errors
+    /// If it was not made by [`ResumeToken::encode`], or is damaged.
+    pub fn decode(text: &str) -> Result<Self, InvalidToken> {
+        decode(RESUME, text)
     }
 }
 

@@ -1,0 +1,82 @@
+//! What the rest of the service sees of a partition of inboxes.
+
+use std::sync::Arc;
+
+use receipt_projector::{Phase, Unserved};
+use receipt_store::InboxStore;
+use tokio::sync::watch;
+
+use crate::wakeups::Wakeups;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) applied_offset: u64,
+    pub(crate) phase: Phase,
+}
+
+pub(crate) struct Shared {
+    pub(crate) number: u32,
+    pub(crate) store: Option<InboxStore>,
+    pub(crate) wakeups: Wakeups,
+    pub(crate) state: watch::Sender<State>,
+}
+
+/// A partition of the inbox projection. Cheap to clone.
+#[derive(Clone)]
+pub struct Inbox(pub(crate) Arc<Shared>);
+
+impl Inbox {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.0.number
+    }
+
+    /// The next offset of receipts.deltas to be applied.
+    #[must_use]
+    pub fn applied_offset(&self) -> u64 {
+        self.0.state.borrow().applied_offset
+    }
+
+    /// Whether it serves.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.0.state.borrow().phase.clone()
+    }
+
+    /// Its store, whether it serves or not; `None` where it could not be opened.
+    #[must_use]
+    pub fn store(&self) -> Option<&InboxStore> {
+        self.0.store.as_ref()
+    }
+
+    /// Its store, if it serves.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn serving(&self) -> Result<&InboxStore, Unserved> {
+        match self.phase() {
+            Phase::CatchingUp => Err(Unserved::CatchingUp),
+            Phase::Sealed(why) => Err(Unserved::Sealed(why)),
+            Phase::Stopped => Err(Unserved::Stopped),
+            Phase::Serving => self.store().ok_or(Unserved::CatchingUp),
+        }
+    }
+
+    /// Waits until it has left [`Phase::CatchingUp`].
+    pub async fn settled(&self) -> Phase {
+        let mut state = self.0.state.subscribe();
+        match state.wait_for(|state| state.phase != Phase::CatchingUp).await {
+            Ok(state) => state.phase.clone(),
+            Err(_) => Phase::Stopped,
+        }
+    }
+
+    pub(crate) fn ended(&self, phase: Phase) {
+        if let Phase::Sealed(why) = &phase {
+            tracing::error!(partition = self.number(), %why, "inboxes sealed");
+        }
+        self.0.state.send_modify(|state| state.phase = phase);
+        self.0.wakeups.wake_all();
+    }
+}

@@ -1,0 +1,139 @@
+//! The fold of one partition of receipts.deltas: decode, join, write, wake.
+
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use prost::Message;
+use receipt_domain::{
+    effects::Delta,
+    id::UserId,
+    inbox::{InboxDelta, InboxProgress},
+};
+use receipt_log::{Log, Reader, StoredRecord, Topic};
+use receipt_projector::{Idle, Phase, Projection, ProjectorError};
+use receipt_proto::{delta, v1};
+use receipt_store::InboxStore;
+use tokio::sync::watch;
+
+use crate::inbox::Inbox;
+
+/// Records of one batch, at most.
+const BATCH_RECORDS_MAX: usize = 4096;
+/// Bytes of one batch, about.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// How often what is written is made durable.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
+
+pub(crate) struct Machine {
+    log: Log,
+    store: InboxStore,
+    inbox: Inbox,
+    reader: Reader,
+    progress: InboxProgress,
+    /// The log's end when it started: it serves once it is there (R2).
+    serve_from: u64,
+    dirty_since: Option<Instant>,
+}
+
+impl Machine {
+    /// Over a store, checked against its log (R7).
+    pub(crate) fn new(log: Log, store: InboxStore, inbox: Inbox) -> Result<Self, ProjectorError> {
+        let (number, topic) = (inbox.number(), Topic::Deltas);
+        let progress = store.progress()?;
+        let (start, end) = (log.start_offset(topic, number), log.end_offset(topic, number));
+        let applied = progress.offset;
+        if applied > end {
+            return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end });
+        }
+        if applied < start {
+            return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start });
+        }
+        let reader = log.reader(topic, number, applied);
+        let machine = Self { log, store, inbox, reader, progress, serve_from: end, dirty_since: None };
+        machine.publish();
+        Ok(machine)
+    }
+
+    fn publish(&self) {
+        let applied_offset = self.progress.offset;
+        let serves = applied_offset >= self.serve_from;
+        self.inbox.0.state.send_modify(|state| {
+            state.applied_offset = applied_offset;
+            if serves && state.phase == Phase::CatchingUp {
+                state.phase = Phase::Serving;
+            }
+        });
+    }
+
+    fn take(&mut self, record: &StoredRecord) -> Option<(UserId, InboxDelta)> {
+        self.progress.offset = record.offset + 1;
+        self.progress.log_time_ms = self.progress.log_time_ms.max(record.timestamp_ms.unwrap_or_default());
+        match decode(record) {
+            Ok((Delta { sender, change }, token)) => {
+                let log_time_ms = self.progress.log_time_ms;
+                Some((sender, InboxDelta { offset: record.offset, log_time_ms, change, token }))
+            }
+            Err(why) => {
+                // Only the service writes here, so nobody waits to have it mended: it is counted, and passed over (R8).
+                tracing::warn!(partition = self.inbox.number(), offset = record.offset, why, "no delta");
+                counter!("receiptd_deltas_undecodable_total").increment(1);
+                None
+            }
+        }
+    }
+}
+
+fn decode(record: &StoredRecord) -> Result<(Delta, String), String> {
+    let value = record.value.as_deref().ok_or("no value")?;
+    let mut message = v1::ReceiptDelta::decode(value).map_err(|why| why.to_string())?;
+    let token = std::mem::take(&mut message.consistency_token);
+    let delta = delta(message).map_err(|why| why.to_string())?;
+    Ok((delta, token))
+}
+
+impl Projection for Machine {
+    fn batch(&mut self) -> Result<bool, ProjectorError> {
+        let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;
+        if records.is_empty() {
+            return Ok(false);
+        }
+        let deltas: Vec<_> = records.iter().filter_map(|record| self.take(record)).collect();
+        let changed = self.store.apply(deltas, &self.progress)?;
+        counter!("receiptd_inboxes_changed_total").increment(changed.len() as u64);
+        self.dirty_since.get_or_insert_with(Instant::now);
+        self.publish();
+        for sender in &changed {
+            self.inbox.0.wakeups.wake(sender);
+        }
+        Ok(true)
+    }
+
+    fn idle(&mut self) -> Result<Idle, ProjectorError> {
+        let Some(since) = self.dirty_since else { return Ok(Idle::Wait(FLUSH_INTERVAL)) };
+        match FLUSH_INTERVAL.checked_sub(since.elapsed()) {
+            Some(left) => Ok(Idle::Wait(left)),
+            None => self.flush().map(|()| Idle::GoOn),
+        }
+    }
+
+    fn flush_if_due(&mut self) -> Result<(), ProjectorError> {
+        if self.dirty_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ProjectorError> {
+        self.store.flush()?;
+        self.dirty_since = None;
+        Ok(())
+    }
+
+    fn ends(&self) -> Vec<watch::Receiver<u64>> {
+        vec![self.log.watch_end(Topic::Deltas, self.inbox.number())]
+    }
+
+    fn ended(&self, phase: Phase) {
+        self.inbox.ended(phase);
+    }
+}

@@ -1,0 +1,171 @@
+//! One sender's stream: a cursor and a wake-up.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use receipt_codec::token::ResumeToken;
+use receipt_domain::{
+    effects::Delta,
+    id::UserId,
+    inbox::{self, InboxProgress},
+};
+use receipt_projector::Unserved;
+use receipt_store::StoreError;
+use tokio::sync::Notify;
+
+use crate::inbox::Inbox;
+
+/// Entries of one response, at most.
+const RESPONSE_DELTAS_MAX: usize = 200;
+/// How soon one response may follow another: what comes in between is told once (S33).
+const PACE: Duration = Duration::from_millis(50);
+/// After how long a quiet stream is told a token (S37).
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Where a subscription starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// With what changes from now on.
+    Now,
+    /// With the oldest that is kept.
+    Oldest,
+    /// After what a token's response told.
+    After(ResumeToken),
+}
+
+/// Why a subscription can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// The token is another sender's, or of a partition the sender is not in.
+    #[error("the resume token is another user's")]
+    ForeignToken,
+    /// The partition does not serve.
+    #[error("the sender's partition does not serve")]
+    Unserved(Unserved),
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What changed, each with its consistency token; empty: a heartbeat.
+    pub deltas: Vec<(Delta, String)>,
+    /// Where to go on after these.
+    pub token: ResumeToken,
+    /// The token started from was too old, or of another log.
+    pub reset: bool,
+}
+
+/// A subscription of one sender.
+pub struct Subscription {
+    inbox: Inbox,
+    log_id: [u8; 16],
+    sender: UserId,
+    wakeup: Arc<Notify>,
+    /// The next offset that the sender has not been told of.
+    next_offset: u64,
+    reset: bool,
+    /// When the last response was made; none before the first.
+    last: Option<Instant>,
+}
+
+impl Subscription {
+    /// Starts one for a sender of this partition.
+    ///
+    /// # Errors
+    /// If the partition does not serve, or the token is not the sender's.
+    pub fn start(inbox: Inbox, log_id: [u8; 16], sender: UserId, start: Start) -> Result<Self, SubscribeError> {
+        let store = inbox.serving().map_err(SubscribeError::Unserved)?;
+        let progress = store.progress()?;
+        let retention_ms = store.settings().retention_ms;
+        let (next_offset, reset) = match start {
+            Start::Now => (progress.offset, false),
+            Start::Oldest => (0, false),
+            // Of another log: its offsets mean nothing here.
+            Start::After(token) if token.log_id != log_id => (progress.offset, true),
+            Start::After(token) if token.sender != sender.as_str() || token.partition != inbox.number() => {
+                return Err(SubscribeError::ForeignToken);
+            }
+            Start::After(token) => {
+                let expired = retention_ms != 0
+                    && token.log_time_ms.saturating_add(retention_ms) < progress.log_time_ms
+                    && token.offset < progress.offset;
+                if expired || token.offset > progress.offset { (progress.offset, true) } else { (token.offset, false) }
+            }
+        };
+        let wakeup = inbox.0.wakeups.of(&sender);
+        Ok(Self { inbox, log_id, sender, wakeup, next_offset, reset, last: None })
+    }
+
+    /// The next response: at once at the first call, then when something changed, or a heartbeat.
+    ///
+    /// # Errors
+    /// If the partition stops serving.
+    pub async fn next(&mut self) -> Result<Told, SubscribeError> {
+        let wakeup = Arc::clone(&self.wakeup);
+        loop {
+            if let Some(since) = self.last.map(|last| last.elapsed())
+                && let Some(wait) = PACE.checked_sub(since)
+            {
+                tokio::time::sleep(wait).await;
+            }
+            // Listening before reading: what is written after the read wakes it.
+            let mut woken = std::pin::pin!(wakeup.notified());
+            woken.as_mut().enable();
+            let told = self.read()?;
+            if !told.deltas.is_empty() || self.last.is_none() {
+                return Ok(self.tell(told));
+            }
+            if tokio::time::timeout(HEARTBEAT, woken).await.is_err() {
+                let told = self.read()?;
+                return Ok(self.tell(told));
+            }
+        }
+    }
+
+    fn tell(&mut self, told: Told) -> Told {
+        self.next_offset = told.token.offset;
+        self.reset = false;
+        self.last = Some(Instant::now());
+        told
+    }
+
+    /// What there is to tell now.
+    fn read(&self) -> Result<Told, SubscribeError> {
+        let store = self.inbox.serving().map_err(SubscribeError::Unserved)?;
+        let (entries, progress) = store.after(&self.sender, self.next_offset, RESPONSE_DELTAS_MAX)?;
+        // A full response ends at its last entry; another has read the inbox to its end.
+        let offset = match entries.last() {
+            Some((last, _)) if entries.len() == RESPONSE_DELTAS_MAX => last + 1,
+            _ => progress.offset.max(self.next_offset),
+        };
+        let deltas = entries.into_iter().map(|(_, entry)| {
+            let change = inbox::tell(&entry, self.next_offset);
+            (Delta { sender: self.sender.clone(), change }, entry.token)
+        });
+        let deltas = deltas.collect();
+        Ok(Told { deltas, token: self.token(offset, &progress), reset: self.reset })
+    }
+
+    /// The token of where the stream stands, for a last word.
+    #[must_use]
+    pub fn resume_token(&self) -> ResumeToken {
+        let progress = InboxProgress::default();
+        let progress = self.inbox.store().and_then(|store| store.progress().ok()).unwrap_or(progress);
+        self.token(self.next_offset, &progress)
+    }
+
+    fn token(&self, offset: u64, progress: &InboxProgress) -> ResumeToken {
+        ResumeToken {
+            log_id: self.log_id,
+            partition: self.inbox.number(),
+            offset,
+            log_time_ms: progress.log_time_ms,
+            sender: self.sender.as_str().to_owned(),
+        }
+    }
+}

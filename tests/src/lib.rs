@@ -1,1 +1,10 @@
-//! receipt-tests
+//! What the integration tests share.
+
+// These are helpers of tests: where they cannot go on, the test has failed.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod ctl;
+pub mod dataset_model;
+pub mod poll;
+pub mod random;
+pub mod server;

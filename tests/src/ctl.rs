@@ -1,0 +1,92 @@
+//! The real receiptctl.
+
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::server::{Server, binary};
+
+/// A command that is ready to run against `server`.
+#[must_use]
+pub fn command(server: &Server, args: &[&str]) -> Command {
+    let mut command = Command::new(binary("receiptctl"));
+    command.env_clear().env("RECEIPTCTL_ADDR", server.url()).args(args);
+    command
+}
+
+/// Runs it to its end.
+///
+/// # Panics
+/// If it cannot be started.
+pub async fn run(server: &Server, args: &[&str]) -> Output {
+    let mut command = command(server, args);
+    tokio::task::spawn_blocking(move || command.output().expect("receiptctl runs")).await.expect("a thread")
+}
+
+/// Starts it, to be ended with [`Running`].
+///
+/// # Panics
+/// If it cannot be started.
+#[must_use]
+pub fn start(server: &Server, args: &[&str]) -> Running {
+    let mut command = command(server, args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running(Some(command.spawn().expect("receiptctl starts")))
+}
+
+/// What it printed, after it went well.
+///
+/// # Panics
+/// If it did not.
+#[must_use]
+pub fn stdout(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "receiptctl ended with {}: {said}", output.status);
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+/// What it printed, as JSON, after it went well.
+///
+/// # Panics
+/// If it did not.
+#[must_use]
+pub fn json(output: &Output) -> Value {
+    serde_json::from_str(&stdout(output)).expect("one JSON document")
+}
+
+/// A receiptctl that is running; killed with its handle.
+pub struct Running(Option<Child>);
+
+impl Running {
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// If that cannot be known.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.as_mut().is_none_or(|child| child.try_wait().expect("the state of a child").is_some())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If that cannot be waited for.
+    pub async fn output(mut self) -> Output {
+        let child = self.0.take().expect("running");
+        tokio::task::spawn_blocking(move || child.wait_with_output().expect("its output")).await.expect("a thread")
+    }
+
+    /// Ends it in the middle of what it does.
+    pub fn kill_9(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // Fails where it has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill_9();
+    }
+}

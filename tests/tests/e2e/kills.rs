@@ -1,0 +1,78 @@
+//! Crashes of the server and of the client in the middle of an import.
+
+use std::{net::TcpListener, time::Duration};
+
+use receipt_ctl::dataset::Kind;
+use receipt_fold_tests::runner;
+use receipt_tests::{
+    poll::until,
+    random::Random,
+    server::{DataDir, Server},
+};
+
+use crate::{
+    compare::{Sample, compare},
+    conversations::FOLD_MAX,
+    import,
+};
+
+/// How long the import may take to get to where it is interrupted.
+const PROGRESS_MAX: Duration = Duration::from_secs(300);
+
+/// R1, R2: what was acknowledged is there, what was not is sent again, and nothing counts twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
+    let seed = runner::seed();
+    let mut random = Random::new(seed);
+    let dir = DataDir::new();
+    let addr = ([127, 0, 0, 1], free_port(&mut random)).into();
+    let mut server = Server::start_at(&dir, addr, &[]).await;
+    let college = import::start(&server, &dir, Kind::CollegeMsg);
+    let mut irc = import::start(&server, &dir, Kind::UbuntuIrc);
+    // Records are a little more than events, as some are sent twice.
+    let events: u64 = import::DATA_SETS.iter().map(|(_, events, _)| events).sum();
+    let part = events / 4;
+    for round in 0..3 {
+        let at = round * part + part / 5 + random.below(part * 4 / 5);
+        println!("RECEIPT_SEED={seed}: kill -9 of receiptd at {at} of {events} records");
+        progress(&server, at).await;
+        assert!(!irc.has_ended(), "the import is over before it is interrupted");
+        server.kill_9();
+        if round == 1 {
+            println!("and of receiptctl");
+            irc.kill_9();
+        }
+        server = Server::start_at(&dir, addr, &[]).await;
+        if round == 1 {
+            irc = import::start(&server, &dir, Kind::UbuntuIrc);
+        }
+    }
+    let college = import::end(college).await;
+    let irc = import::end(irc).await;
+    assert!(college["retries"].as_u64() > Some(0) || irc["retries"].as_u64() > Some(0), "nobody noticed a crash");
+    assert!(irc["resumed_at"].as_u64() > Some(0), "the second import went on where the first was: {irc}");
+    let partitions = server.folded(FOLD_MAX).await;
+    assert!(partitions.iter().all(|partition| partition.sealed.is_empty()), "{partitions:?}");
+    let report = compare(&server, Sample { seed, one_in: 300 }).await;
+    assert!(report.lists > 1_000, "{report:?}");
+}
+
+/// Waits until the log holds so many records.
+async fn progress(server: &Server, records: u64) {
+    until("the import gets on", PROGRESS_MAX, async || {
+        let partitions = server.partitions().await;
+        let positions = partitions.iter().flat_map(|partition| &partition.positions);
+        (positions.map(|at| at.end_offset).sum::<u64>() >= records).then_some(())
+    })
+    .await;
+}
+
+/// A port that stays free while nobody listens on it: systems do not give these to clients.
+fn free_port(random: &mut Random) -> u16 {
+    loop {
+        let port = 20_000 + u16::try_from(random.below(10_000)).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

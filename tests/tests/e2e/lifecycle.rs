@@ -1,0 +1,162 @@
+//! Starting, ending, starting again otherwise.
+
+use std::{path::Path, process::Output, time::Duration};
+
+use receipt_proto::v1;
+use receipt_tests::server::{DataDir, Server, receiptd_to_its_end};
+use tonic::{Code, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_types::StatusExt as _;
+
+use crate::events;
+
+/// An orderly end has only a flush to wait for.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// Publishes a group with a message and has it read; where that is in the log.
+async fn something_happens(server: &Server) -> String {
+    let created = events::group_created("team", "work", &["alice", "bob", "carol"]);
+    let events = vec![created, events::sent_to_all("team", "m1", "alice")];
+    let request = v1::PublishConversationEventsRequest { events, wait: true };
+    server.receipts().publish_conversation_events(request).await.unwrap();
+    let request = v1::SendMessageReadReceiptsRequest {
+        user_id: "bob".into(),
+        conversation_id: "team".into(),
+        message_ids: vec!["m1".into()],
+        wait: true,
+    };
+    server.receipts().send_message_read_receipts(request).await.unwrap().into_inner().consistency_token
+}
+
+async fn counts(server: &Server, token: &str) -> Result<(u32, u32), String> {
+    let request = v1::GetMessageReadReceiptsRequest {
+        messages: vec![events::message_ref("team", "m1")],
+        consistency_tokens: vec![token.to_owned()],
+        ..Default::default()
+    };
+    let response = server.receipts().get_message_read_receipts(request).await;
+    let results = response.map_err(|status| status.to_string())?.into_inner().results;
+    match &results[0].result {
+        Some(v1::receipt_result::Result::Receipt(receipt)) => Ok((receipt.read_count, receipt.unread_count)),
+        Some(v1::receipt_result::Result::Error(error)) => {
+            Err(v1::ReceiptError::try_from(*error).unwrap().as_str_name().to_owned())
+        }
+        None => Err("nothing".to_owned()),
+    }
+}
+
+/// The offsets that a start announced: applied and end, of both topics of each partition.
+fn announced(server: &Server) -> Vec<(u64, u64)> {
+    let mut positions = Vec::new();
+    for line in server.printed().iter().filter(|line| line.starts_with("partition ")) {
+        let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
+        let numbers: Vec<u64> = numbers.collect();
+        let [_, applied, end, reads_applied, reads_end] = numbers[..] else { panic!("{line}") };
+        positions.extend([(applied, end), (reads_applied, reads_end)]);
+    }
+    positions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r2_sigterm_ends_well_and_the_next_start_has_nothing_to_fold() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &[]).await;
+    let token = something_happens(&server).await;
+    let (status, time) = server.term().await;
+    assert!(status.code() == Some(0) && time < END_MAX, "{status} after {time:?}");
+
+    let server = Server::start(&dir, &[]).await;
+    let positions = announced(&server);
+    assert_eq!(positions.len(), 2 * 4, "{:?}", server.printed());
+    assert!(positions.iter().all(|(applied, end)| applied == end), "{:?}", server.printed());
+    assert!(positions.iter().map(|(_, end)| end).sum::<u64>() >= 3, "{:?}", server.printed());
+    assert_eq!(counts(&server, &token).await, Ok((1, 1)), "a token outlives the process that gave it");
+    for partition in server.partitions().await {
+        let durable = partition.positions.iter().all(|at| at.durable_offset == at.applied_offset);
+        assert!(durable && partition.sealed.is_empty(), "{partition:?}");
+    }
+}
+
+/// What a start that must fail says.
+fn refusal(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_receiptd_on_a_data_directory_is_refused() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &[]).await;
+    let token = something_happens(&server).await;
+    let said = refusal(&receiptd_to_its_end(&dir, &[]).await);
+    let path = dir.path();
+    assert!(said.contains(&format!("the data directory {} is in use by another receiptd", path.display())), "{said}");
+    assert_eq!(counts(&server, &token).await, Ok((1, 1)), "the first one goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn print_config_shows_the_settings_in_force_and_starts_nothing() {
+    let dir = DataDir::new();
+    let output = receiptd_to_its_end(&dir, &["--retention", "7d", "--partitions", "8", "--print-config"]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    for line in ["retention = \"7days\"", "early_window = \"1day\"", "partitions = 8", "max_group_members = 100000"] {
+        assert!(said.lines().any(|printed| printed == line), "{line}\n{said}");
+    }
+    assert!(said.contains(&format!("data_dir = \"{}\"", dir.path().display())), "{said}");
+    assert!(!Path::new(&dir.path()).exists(), "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s41_an_address_that_others_reach_is_refused() {
+    let dir = DataDir::new();
+    let said = refusal(&receiptd_to_its_end(&dir, &["--listen", "0.0.0.0:0"]).await);
+    assert!(said.contains("listen is 0.0.0.0:0: without authentication it may be a loopback address only"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_number_of_partitions_is_refused() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &["--partitions", "3"]).await;
+    assert_eq!(server.partitions().await.len(), 3);
+    server.term().await;
+    let said = refusal(&receiptd_to_its_end(&dir, &["--partitions", "5"]).await);
+    assert!(said.contains("partitions") && said.contains('3') && said.contains('5'), "{said}");
+    Server::start(&dir, &["--partitions", "3"]).await;
+}
+
+fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_another_retention_seals_every_partition_and_names_both() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &["--retention", "30d"]).await;
+    let token = something_happens(&server).await;
+    server.term().await;
+
+    let server = Server::start_unchecked(&dir, "127.0.0.1:0", &["--retention", "7d"]).await;
+    for partition in server.partitions().await {
+        let why = &partition.sealed;
+        assert!(why.contains("created with retention 2592000s, and is opened with 604800s"), "{partition:?}");
+        assert!(why.contains("start with the stored value, or delete the partition's store"), "what mends it: {why}");
+    }
+    assert_eq!(server.health().await, ServingStatus::NotServing);
+    // S24: in a call for many messages it is that message's own error.
+    assert_eq!(counts(&server, "").await.unwrap_err(), "RECEIPT_ERROR_UNAVAILABLE");
+    let request = v1::GetGroupMessageReadMemberListRequest {
+        message: Some(events::message_ref("team", "m1")),
+        filter: v1::MemberFilter::Read.into(),
+        ..Default::default()
+    };
+    let status = server.receipts().get_group_message_read_member_list(request).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "PARTITION_SEALED"), "{status:?}");
+    assert!(status.message().contains("retention"), "{status:?}");
+    let (status, _) = server.term().await;
+    assert_eq!(status.code(), Some(0));
+
+    let server = Server::start(&dir, &["--retention", "30d"]).await;
+    assert_eq!(counts(&server, &token).await, Ok((1, 1)), "nothing was harmed");
+}

@@ -1,0 +1,15 @@
+//! End to end: the real receiptd and receiptctl as processes, asked over gRPC.
+
+// All of this is tests: where they cannot go on, they have failed.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+
+mod compare;
+mod conversations;
+mod ctl_session;
+mod events;
+mod expiry;
+mod import;
+mod kills;
+mod large_group;
+mod lifecycle;
+mod lists;

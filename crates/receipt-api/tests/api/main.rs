@@ -1,5 +1,5 @@
 //! The services over the wire, with a real log and real stores.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admin;
 mod events;

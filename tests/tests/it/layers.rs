@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Every crate, from the bottom up, and which of ours it may use, tests and build scripts included.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("receipt-domain", &[]),
     ("receipt-codec", &["receipt-domain"]),
     ("receipt-proto", &["receipt-domain"]),
@@ -16,10 +16,25 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("receipt-store", &["receipt-domain", "receipt-codec"]),
     ("receipt-projector", &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log"]),
     (
-        "receipt-api",
+        "receipt-notifier",
         &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log", "receipt-projector"],
     ),
-    ("receipt-server", &["receipt-domain", "receipt-store", "receipt-log", "receipt-projector", "receipt-api"]),
+    (
+        "receipt-api",
+        &[
+            "receipt-domain",
+            "receipt-codec",
+            "receipt-proto",
+            "receipt-store",
+            "receipt-log",
+            "receipt-projector",
+            "receipt-notifier",
+        ],
+    ),
+    (
+        "receipt-server",
+        &["receipt-domain", "receipt-store", "receipt-log", "receipt-projector", "receipt-notifier", "receipt-api"],
+    ),
     // A client: it knows the contract, and nothing of how the server keeps it.
     ("receipt-ctl", &["receipt-proto"]),
     // A second reading of the specification: it shares nothing with the fold but the types of events.
@@ -34,6 +49,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "receipt-store",
             "receipt-log",
             "receipt-projector",
+            "receipt-notifier",
             "receipt-api",
             "receipt-ctl",
             "receipt-model",

@@ -5,6 +5,12 @@
 
 pub mod ctl;
 pub mod dataset_model;
+pub mod dir;
+pub mod feed;
+pub mod pages;
 pub mod poll;
 pub mod random;
+pub mod scenario;
 pub mod server;
+pub mod walk;
+pub mod whole;

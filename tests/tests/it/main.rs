@@ -1,0 +1,6 @@
+//! receiptd's parts together.
+
+mod layers;
+mod projector;
+mod store_convergence;
+mod store_time_index;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use prost::Message as _;
 use receipt_domain::event::{Event, Policy};
 use receipt_log::{Log, NewRecord, Topic};
+use receipt_notifier::Inbox;
 use receipt_projector::{Offsets, Partition, Phase};
 use receipt_proto::{InvalidField, v1};
-use receipt_store::Durable;
+use receipt_store::{Durable, InboxStore};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -78,8 +79,12 @@ pub(crate) async fn list_partitions(
     api: &Api,
     _: Request<v1::ListPartitionsRequest>,
 ) -> Result<Response<v1::ListPartitionsResponse>, Status> {
-    let (log, partitions) = (api.log.clone(), api.partitions.clone());
-    let partitions = blocking(move || Ok(partitions.iter().map(|partition| status(&log, partition)).collect())).await?;
+    let (log, partitions, inboxes) = (api.log.clone(), api.partitions.clone(), api.inboxes.clone());
+    let list = move || {
+        let receipts = partitions.iter().map(|partition| status(&log, partition));
+        Ok(receipts.chain(inboxes.iter().map(|inbox| inbox_status(&log, inbox))).collect())
+    };
+    let partitions = blocking(list).await?;
     Ok(Response::new(v1::ListPartitionsResponse { partitions }))
 }
 
@@ -113,11 +118,33 @@ fn status(log: &Log, partition: &Partition) -> v1::PartitionStatus {
         messages: progress.messages,
         receipts: progress.receipts,
         disk_bytes: store.map_or(0, |store| store.disk_bytes()),
-        sealed: match partition.phase() {
-            Phase::Serving => String::new(),
-            Phase::CatchingUp => "catching up with the log; it serves once it is there".to_owned(),
-            Phase::Sealed(why) => why,
-            Phase::Stopped => "shutting down".to_owned(),
-        },
+        sealed: why_not(partition.phase()),
+    }
+}
+
+fn inbox_status(log: &Log, inbox: &Inbox) -> v1::PartitionStatus {
+    let (number, store) = (inbox.number(), inbox.store());
+    v1::PartitionStatus {
+        projection: v1::Projection::Inbox.into(),
+        partition: number,
+        positions: vec![v1::TopicPosition {
+            topic: Topic::Deltas.name().to_owned(),
+            applied_offset: inbox.applied_offset(),
+            end_offset: log.end_offset(Topic::Deltas, number),
+            durable_offset: store.map_or(0, InboxStore::durable_offset),
+        }],
+        disk_bytes: store.map_or(0, InboxStore::disk_bytes),
+        sealed: why_not(inbox.phase()),
+        ..v1::PartitionStatus::default()
+    }
+}
+
+/// Why a partition does not serve; empty when it does.
+fn why_not(phase: Phase) -> String {
+    match phase {
+        Phase::Serving => String::new(),
+        Phase::CatchingUp => "catching up with the log; it serves once it is there".to_owned(),
+        Phase::Sealed(why) => why,
+        Phase::Stopped => "shutting down".to_owned(),
     }
 }

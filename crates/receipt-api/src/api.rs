@@ -4,12 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use receipt_domain::working_set::{Needs, satisfied};
 use receipt_log::Log;
+use receipt_notifier::Inbox;
 use receipt_projector::{Offsets, Partition, Unserved};
 use receipt_store::{StoreError, View};
 use tokio::sync::{Mutex, watch};
 use tonic::Status;
 
-use crate::{deadline::Deadline, error, token::Positions};
+use crate::{
+    deadline::Deadline,
+    error,
+    streams::{StreamLimits, Streams},
+    token::Positions,
+};
 
 /// How long calls that wait may go on waiting once the server is to stop.
 const STOPPING_GRACE: Duration = Duration::from_secs(1);
@@ -28,12 +34,26 @@ pub(crate) struct Api {
     pub(crate) partitions: Vec<Partition>,
     /// Held while a policy is appended, so that all partitions see the same sequence.
     pub(crate) policy_appends: Arc<Mutex<()>>,
+    pub(crate) inboxes: Vec<Inbox>,
+    pub(crate) streams: Arc<Streams>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Api {
-    pub(crate) fn new(log: Log, partitions: Vec<Partition>, stopping: watch::Receiver<bool>) -> Self {
-        Self { log, partitions, policy_appends: Arc::default(), stopping }
+    pub(crate) fn new(
+        log: Log,
+        partitions: Vec<Partition>,
+        inboxes: Vec<Inbox>,
+        stream_limits: StreamLimits,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let streams = Streams::new(stream_limits);
+        Self { log, partitions, policy_appends: Arc::default(), inboxes, streams, stopping }
+    }
+
+    /// Turns true when the server is to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.clone()
     }
 
     /// The partition with this number, if this node has it.

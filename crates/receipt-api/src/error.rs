@@ -114,6 +114,18 @@ pub(crate) fn consistency_token(index: usize, problem: &str) -> Status {
     Problem::of_field(ErrorReason::InvalidConsistencyToken, &field, problem).into()
 }
 
+/// A resume token that is damaged, or another user's (S34).
+pub(crate) fn resume_token(problem: &str) -> Status {
+    Problem::of_field(ErrorReason::InvalidResumeToken, "resume_token", problem).into()
+}
+
+/// A stream more than there may be.
+pub(crate) fn too_many_streams(of: &str, max: usize) -> Status {
+    let message = format_args!("there may be at most {max} streams {of} at a time: close one first");
+    let problem = Problem::new(Code::ResourceExhausted, ErrorReason::TooManyStreams, message);
+    problem.with("limit", max).into()
+}
+
 /// A request over the limit, which was not read (S39).
 pub(crate) fn request_too_large() -> Status {
     let message = format_args!("the request is too large: at most {REQUEST_MAX_BYTES} bytes are allowed");
@@ -214,11 +226,6 @@ pub(crate) fn store(partition: u32, error: &StoreError) -> Status {
 /// A defect of this program, or of the machine.
 pub(crate) fn internal(message: &str) -> Status {
     Problem::new(Code::Internal, ErrorReason::Unspecified, message).into()
-}
-
-/// What this version does not do.
-pub(crate) fn unimplemented(message: &str) -> Status {
-    Problem::new(Code::Unimplemented, ErrorReason::Unspecified, message).into()
 }
 
 #[cfg(test)]

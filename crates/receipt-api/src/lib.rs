@@ -18,6 +18,9 @@ mod receipts;
 mod serve;
 mod service;
 mod states;
+mod streams;
+mod subscribe;
 mod token;
 
 pub use serve::{Context, ServeError, serve};
+pub use streams::StreamLimits;

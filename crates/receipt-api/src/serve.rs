@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use receipt_domain::{limits::REQUEST_MAX_BYTES, settings::Settings};
+use receipt_domain::limits::REQUEST_MAX_BYTES;
 use receipt_log::Log;
+use receipt_notifier::Inbox;
 use receipt_projector::Partition;
 use receipt_proto::{
     FILE_DESCRIPTOR_SET,
@@ -13,7 +14,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::transport::server::{Router, Server, TcpIncoming};
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH_DESCRIPTOR_SET;
 
-use crate::{api::Api, edge::Edge, health::Health, service::Services};
+use crate::{api::Api, edge::Edge, health::Health, service::Services, streams::StreamLimits};
 
 /// How long calls and streams may go on once the server is to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -31,8 +32,10 @@ pub struct Context {
     pub log: Log,
     /// What queries ask, by number.
     pub partitions: Vec<Partition>,
-    /// What the state is folded by.
-    pub settings: Settings,
+    /// What streams tell, by number.
+    pub inboxes: Vec<Inbox>,
+    /// How many streams there may be.
+    pub stream_limits: StreamLimits,
 }
 
 /// Why the server could not serve.
@@ -55,12 +58,12 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let Context { log, partitions, settings: _ } = context;
+    let Context { log, partitions, inboxes, stream_limits } = context;
     let (stop, mut stopping) = watch::channel(false);
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let health = Health::new(reporter, &partitions).await;
     let _watching = health.watch();
-    let services = Services(Arc::new(Api::new(log, partitions, stopping.clone())));
+    let services = Services(Arc::new(Api::new(log, partitions, inboxes, stream_limits, stopping.clone())));
     let router = router(services)?.add_service(health_server);
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use receipt_proto::v1::{
     self, receipt_admin_service_server::ReceiptAdminService, receipt_service_server::ReceiptService,
 };
-use tokio_stream::Empty;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{admin, api::Api, counts, error, members, publish, receipts, states};
+use crate::{admin, api::Api, counts, members, publish, receipts, states, subscribe};
 
 /// Both services.
 #[derive(Clone)]
@@ -67,13 +66,13 @@ impl ReceiptService for Services {
         states::get(&self.0, request).await
     }
 
-    type SubscribeMessageReadReceiptsStream = Empty<Result<v1::SubscribeMessageReadReceiptsResponse, Status>>;
+    type SubscribeMessageReadReceiptsStream = subscribe::Responses;
 
     async fn subscribe_message_read_receipts(
         &self,
-        _: Request<v1::SubscribeMessageReadReceiptsRequest>,
+        request: Request<v1::SubscribeMessageReadReceiptsRequest>,
     ) -> Answer<Self::SubscribeMessageReadReceiptsStream> {
-        Err(error::unimplemented("subscriptions are not part of this version; ask for receipts instead"))
+        subscribe::subscribe(&self.0, request)
     }
 }
 

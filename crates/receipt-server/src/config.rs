@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use receipt_api::StreamLimits;
 use receipt_domain::settings::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,8 @@ struct File {
     max_group_members: Option<u32>,
     block_cache_mib: Option<usize>,
     write_buffer_mib: Option<usize>,
+    max_streams_per_user: Option<usize>,
+    max_streams: Option<usize>,
     metrics_listen: Option<SocketAddr>,
     log: Option<String>,
     log_format: Option<String>,
@@ -57,6 +60,7 @@ pub(crate) struct Config {
     pub(crate) fold: Settings,
     pub(crate) block_cache_mib: usize,
     pub(crate) write_buffer_mib: usize,
+    pub(crate) stream_limits: StreamLimits,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -80,9 +84,15 @@ impl Config {
         let defaults = Settings::default();
         let retention = options.retention.as_ref().or(file.retention.as_ref());
         let early_window = options.early_window.as_ref().or(file.early_window.as_ref());
+        let retention_ms = duration_ms("retention", retention, defaults.retention_ms)?;
+        // Never longer than messages are kept.
+        let early_window_ms = match retention_ms {
+            0 => defaults.early_window_ms,
+            retention_ms => defaults.early_window_ms.min(retention_ms),
+        };
         let fold = Settings {
-            retention_ms: duration_ms("retention", retention, defaults.retention_ms)?,
-            early_window_ms: duration_ms("early_window", early_window, defaults.early_window_ms)?,
+            retention_ms,
+            early_window_ms: duration_ms("early_window", early_window, early_window_ms)?,
             max_group_members: options
                 .max_group_members
                 .or(file.max_group_members)
@@ -99,6 +109,10 @@ impl Config {
             fold,
             block_cache_mib: options.block_cache_mib.or(file.block_cache_mib).unwrap_or(256),
             write_buffer_mib: options.write_buffer_mib.or(file.write_buffer_mib).unwrap_or(256),
+            stream_limits: StreamLimits {
+                a_user: options.max_streams_per_user.or(file.max_streams_per_user).unwrap_or(100),
+                in_all: options.max_streams.or(file.max_streams).unwrap_or(100_000),
+            },
             metrics_listen: options.metrics_listen.or(file.metrics_listen),
             log: options.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: match log_format.map_or("text", String::as_str) {
@@ -155,6 +169,8 @@ impl Config {
             max_group_members: Some(self.fold.max_group_members),
             block_cache_mib: Some(self.block_cache_mib),
             write_buffer_mib: Some(self.write_buffer_mib),
+            max_streams_per_user: Some(self.stream_limits.a_user),
+            max_streams: Some(self.stream_limits.in_all),
             metrics_listen: self.metrics_listen,
             log: Some(self.log.clone()),
             log_format: Some(self.log_format.to_string()),

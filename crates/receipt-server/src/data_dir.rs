@@ -42,6 +42,11 @@ impl DataDir {
     pub(crate) fn receipts(&self) -> PathBuf {
         self.dir.join("receipts")
     }
+
+    /// Where the inbox projection's stores are.
+    pub(crate) fn inboxes(&self) -> PathBuf {
+        self.dir.join("inboxes")
+    }
 }
 
 #[cfg(test)]

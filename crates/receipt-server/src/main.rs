@@ -6,18 +6,30 @@ mod options;
 mod run;
 mod telemetry;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 use crate::{config::Config, options::Options};
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
-    let config = Config::from_options(&options)?;
+fn main() -> ExitCode {
+    match start(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("receiptd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options) -> anyhow::Result<()> {
+    let config = Config::from_options(options)?;
     if options.print_config {
         print!("{}", config.to_toml()?);
         return Ok(());
     }
-    telemetry::start(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let _runtime = runtime.enter();
+    telemetry::start(&config)?;
     runtime.block_on(run::run(&config))
 }

@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DURATION", env = "RECEIPTD_RETENTION")]
     pub(crate) retention: Option<String>,
     /// How long before its message a read may arrive; at most the retention. Fixed once a store is created.
-    /// [default: 24h]
+    /// [default: 24h, or the retention where that is shorter]
     #[arg(long, value_name = "DURATION", env = "RECEIPTD_EARLY_WINDOW")]
     pub(crate) early_window: Option<String>,
     /// Members of a group at a time, at most. Fixed once a store is created. [default: 100000]
@@ -51,6 +51,12 @@ pub(crate) struct Options {
     /// Memory for state that is not yet in files, in MiB. [default: 256]
     #[arg(long, value_name = "MIB", env = "RECEIPTD_WRITE_BUFFER_MIB")]
     pub(crate) write_buffer_mib: Option<usize>,
+    /// Streams of one user at a time, at most. [default: 100]
+    #[arg(long, value_name = "N", env = "RECEIPTD_MAX_STREAMS_PER_USER")]
+    pub(crate) max_streams_per_user: Option<usize>,
+    /// Streams in all at a time, at most. [default: 100000]
+    #[arg(long, value_name = "N", env = "RECEIPTD_MAX_STREAMS")]
+    pub(crate) max_streams: Option<usize>,
     /// Loopback address to serve Prometheus metrics on; none without it.
     #[arg(long, value_name = "ADDR", env = "RECEIPTD_METRICS_LISTEN")]
     pub(crate) metrics_listen: Option<SocketAddr>,

@@ -2,8 +2,9 @@
 
 use std::{pin::pin, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
+use receipt_notifier::Notifier;
 use receipt_projector::{Phase, Projector};
 use receipt_store::Resources;
 use tokio::{
@@ -33,19 +34,33 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         clock: Clock::System,
     })?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let resources = Resources::new(config.block_cache_mib * MIB, config.write_buffer_mib * MIB);
+    let runtime = tokio::runtime::Handle::current();
     let options = receipt_projector::Options {
         dir: data_dir.receipts(),
         settings: config.fold,
-        resources: Resources::new(config.block_cache_mib * MIB, config.write_buffer_mib * MIB),
+        resources: resources.clone(),
         clock: Clock::System,
     };
-    let projector = Projector::start(&log, &options, &tokio::runtime::Handle::current())?;
+    let projector = Projector::start(&log, &options, &runtime)?;
+    let options = receipt_notifier::Options { dir: data_dir.inboxes(), settings: config.fold, resources };
+    let notifier = Notifier::start(&log, &options, &runtime)?;
     announce(&log, &projector, &listener)?;
-    let context =
-        receipt_api::Context { log: log.clone(), partitions: projector.partitions().to_vec(), settings: config.fold };
+    if let Some(why) = nothing_serves(&projector) {
+        projector.stop().await;
+        notifier.stop().await;
+        bail!("no partition can serve: {why}");
+    }
+    let context = receipt_api::Context {
+        log: log.clone(),
+        partitions: projector.partitions().to_vec(),
+        inboxes: notifier.inboxes().to_vec(),
+        stream_limits: config.stream_limits,
+    };
     let served = serve(context, listener, stopping).await;
     // Whatever was acknowledged is in the log; the state is made durable so that the next start has little to read.
     projector.stop().await;
+    notifier.stop().await;
     log.close()?;
     tracing::info!("stopped");
     served
@@ -72,6 +87,15 @@ async fn serve(
             Ok(())
         }
     }
+}
+
+/// Why no partition at all can serve, such as settings that are not those of the stores.
+fn nothing_serves(projector: &Projector) -> Option<String> {
+    let mut whys = projector.partitions().iter().map(|partition| match partition.phase() {
+        Phase::Sealed(why) => Some(why),
+        _ => None,
+    });
+    whys.clone().all(|why| why.is_some()).then(|| whys.next().flatten()).flatten()
 }
 
 fn announce(log: &Log, projector: &Projector, listener: &TcpListener) -> anyhow::Result<()> {

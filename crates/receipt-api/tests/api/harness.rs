@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
-use receipt_api::{Context, ServeError, serve};
+use receipt_api::{Context, ServeError, StreamLimits, serve};
 use receipt_domain::settings::Settings;
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
+use receipt_notifier::Notifier;
 use receipt_projector::{Offsets, Options, Phase, Projector};
 use receipt_proto::v1::{
     self, conversation_event::Event as Kind, message_sent::Audience, receipt_admin_service_client as admin_client,
@@ -36,6 +37,7 @@ pub(crate) struct Server {
     pub(crate) channel: Channel,
     pub(crate) hand: Arc<AtomicU64>,
     pub(crate) projector: Projector,
+    notifier: Notifier,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), ServeError>>,
     _dir: TempDir,
@@ -90,12 +92,26 @@ impl Server {
         let log = if unfolded { log(&dir.path().join("other"), &settings, &clock) } else { folded };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let context = Context { log: log.clone(), partitions: projector.partitions().to_vec(), settings };
+        let inboxes = receipt_notifier::Options {
+            dir: dir.path().join("inboxes"),
+            settings,
+            resources: Resources::new(8 << 20, 8 << 20),
+        };
+        let notifier = Notifier::start(&log, &inboxes, &Handle::current()).unwrap();
+        for inbox in notifier.inboxes() {
+            assert_eq!(inbox.settled().await, Phase::Serving);
+        }
+        let context = Context {
+            log: log.clone(),
+            partitions: projector.partitions().to_vec(),
+            inboxes: notifier.inboxes().to_vec(),
+            stream_limits: StreamLimits { a_user: 3, in_all: 100 },
+        };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve(context, listener, async move { drop(stopped.await) }));
         let channel = Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap();
         let (client, admin) = (Client::new(channel.clone()), Admin::new(channel.clone()));
-        Self { log, client, admin, channel, hand, projector, stop, served, _dir: dir }
+        Self { log, client, admin, channel, hand, projector, notifier, stop, served, _dir: dir }
     }
 
     /// Stops the server; the calls under way end first.
@@ -104,6 +120,7 @@ impl Server {
         let served = tokio::time::timeout(Duration::from_secs(8), self.served).await;
         served.expect("drained in time").unwrap().unwrap();
         self.projector.stop().await;
+        self.notifier.stop().await;
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -253,4 +270,9 @@ pub(crate) fn metadata(status: &Status, key: &str) -> Option<String> {
 
 pub(crate) fn retries(status: &Status) -> bool {
     status.get_error_details().retry_info().is_some()
+}
+
+/// The reason of a failed call.
+pub(crate) fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
 }

@@ -10,4 +10,5 @@ mod pages;
 mod partitions;
 mod queries;
 mod reads;
+mod streams;
 mod tokens;

@@ -81,16 +81,6 @@ async fn a_request_that_is_no_message_is_refused() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn subscriptions_are_not_there_yet() {
-    let server = Server::start().await;
-    let request = v1::SubscribeMessageReadReceiptsRequest { user_id: "u".to_owned(), start: None };
-    let Err(status) = server.client().subscribe_message_read_receipts(request).await else { panic!("answered") };
-    assert_eq!(status.code(), Code::Unimplemented);
-    assert!(status.message().contains("subscriptions"));
-    server.stop().await;
-}
-
 async fn health(server: &Server, service: &str) -> ServingStatus {
     let request = HealthCheckRequest { service: service.to_owned() };
     HealthClient::new(server.channel.clone()).check(request).await.unwrap().into_inner().status()

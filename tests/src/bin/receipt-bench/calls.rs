@@ -13,6 +13,7 @@ use std::{
 use anyhow::Context;
 use receipt_domain::settings::Settings;
 use receipt_log::Clock;
+use receipt_notifier::Notifier;
 use receipt_projector::{Options, Projector};
 use receipt_proto::v1::{self, receipt_service_client::ReceiptServiceClient};
 use receipt_store::Resources;
@@ -44,10 +45,17 @@ async fn measure() -> anyhow::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
+        let inboxes = receipt_notifier::Options {
+            dir: dir.path().join("inboxes"),
+            settings: Settings::default(),
+            resources: Resources::default(),
+        };
+        let notifier = Notifier::start(&log, &inboxes, &tokio::runtime::Handle::current())?;
         let context = receipt_api::Context {
             log: log.clone(),
             partitions: projector.partitions().to_vec(),
-            settings: Settings::default(),
+            inboxes: notifier.inboxes().to_vec(),
+            stream_limits: receipt_api::StreamLimits::default(),
         };
         let server = tokio::spawn(receipt_api::serve(context, listener, async {
             let _ = stopped.await;
@@ -59,6 +67,7 @@ async fn measure() -> anyhow::Result<()> {
         let _ = stop.send(());
         server.await??;
         projector.stop().await;
+        notifier.stop().await;
     }
     Ok(())
 }

@@ -63,16 +63,6 @@ impl Server {
         server
     }
 
-    /// The same at a given address, where its clients come back to.
-    ///
-    /// # Panics
-    /// If it does not serve.
-    pub async fn start_at(dir: &DataDir, addr: SocketAddr, flags: &[&str]) -> Self {
-        let mut server = Self::start_unchecked(dir, &addr.to_string(), flags).await;
-        server.wait_until_it_serves().await;
-        server
-    }
-
     /// Starts one that need not serve, and waits until it listens.
     ///
     /// # Panics
@@ -160,7 +150,17 @@ impl Server {
         self.admin().list_partitions(v1::ListPartitionsRequest {}).await.expect("partitions").into_inner().partitions
     }
 
-    /// Waits until all that its log holds is folded; where the partitions then stand.
+    /// Where the partitions of the receipt projection stand.
+    ///
+    /// # Panics
+    /// If it does not say.
+    pub async fn receipt_partitions(&self) -> Vec<v1::PartitionStatus> {
+        let mut partitions = self.partitions().await;
+        partitions.retain(|partition| partition.projection() == v1::Projection::Receipts);
+        partitions
+    }
+
+    /// Waits until all that its log holds is folded; where the partitions of the receipt projection then stand.
     ///
     /// # Panics
     /// If that takes longer than `max`.
@@ -168,9 +168,10 @@ impl Server {
         until("all is folded", max, async || {
             let partitions = self.partitions().await;
             let mut positions = partitions.iter().flat_map(|partition| &partition.positions);
-            positions.all(|at| at.applied_offset == at.end_offset).then_some(partitions)
+            positions.all(|at| at.applied_offset == at.end_offset).then_some(())
         })
-        .await
+        .await;
+        self.receipt_partitions().await
     }
 
     /// The lines that it has printed to standard output.

@@ -105,9 +105,11 @@ pub(crate) async fn compare(server: &Server, sample: Sample) -> Report {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    check_totals(server, &model.await.unwrap()).await;
+    let totals = model.await.unwrap();
     let report = std::mem::take(&mut *report.lock().unwrap());
-    finish(report, start.elapsed())
+    let report = finish(report, start.elapsed());
+    check_totals(server, &totals).await;
+    report
 }
 
 fn finish(report: Report, time: Duration) -> Report {
@@ -126,7 +128,7 @@ async fn check_totals(server: &Server, totals: &BTreeMap<&str, u64>) {
     for (kind, _, receipts) in import::DATA_SETS {
         assert_eq!(totals[kind.name()], receipts, "receipts in {}", kind.name());
     }
-    let counted: u64 = server.partitions().await.iter().map(|partition| partition.receipts).sum();
+    let counted: u64 = server.receipt_partitions().await.iter().map(|partition| partition.receipts).sum();
     assert_eq!(counted, totals.values().sum::<u64>(), "receipts that the partitions count");
 }
 
@@ -213,8 +215,20 @@ async fn counts(mut client: Receipts, expected: Vec<v1::MessageReceipt>) -> Repo
         let result = Some(receipt_result::Result::Receipt(expected));
         let expected = v1::ReceiptResult { message: Some(message), result };
         if got != expected {
-            report.differs(&of, &expected, &got);
+            report.differs(&of, &told(&expected), &told(&got));
         }
     }
     report
+}
+
+/// A result in few words.
+fn told(result: &v1::ReceiptResult) -> String {
+    let Some(receipt_result::Result::Receipt(receipt)) = &result.result else { return format!("{result:?}") };
+    let v1::MessageReceipt { conversation_id, message_id, read_count, unread_count, recalled, .. } = receipt;
+    let recalled = if *recalled { ", recalled" } else { "" };
+    let peer = match (receipt.peer_id.as_str(), receipt.is_peer_read) {
+        ("", false) => String::new(),
+        (peer, is_read) => format!(", {peer} has read it: {is_read}, at {:?}", receipt.peer_read_at),
+    };
+    format!("{conversation_id} {message_id}: {read_count} read, {unread_count} unread{recalled}{peer}")
 }

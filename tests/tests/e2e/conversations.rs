@@ -32,9 +32,9 @@ async fn real_conversations_have_zero_differences() {
     assert_eq!(messages, 59_835 + 221_512);
     // All lists take some minutes; a sample is another one each time.
     let all = env::var_os("RECEIPT_E2E_ALL").is_some_and(|all| all == "1");
-    let sample = Sample { seed: runner::seed(), one_in: if all { 1 } else { 90 } };
+    let sample = Sample { seed: runner::seed(), one_in: if all { 1 } else { 30 } };
     println!("RECEIPT_SEED={}, lists of one message in {}", sample.seed, sample.one_in);
     let report = compare(&server, sample).await;
     assert_eq!(report.receipts, messages);
-    assert!(report.lists > 4_000, "{report:?}");
+    assert!(report.lists > 15_000, "{report:?}");
 }

@@ -134,12 +134,13 @@ async fn the_policy_and_the_partitions_through_receiptctl() {
 
     ctl.0.folded(std::time::Duration::from_secs(10)).await;
     let partitions = ctl.json("partitions").await;
-    let partitions = partitions["partitions"].as_array().unwrap();
+    let partitions = partitions["partitions"].as_array().unwrap().iter();
+    let partitions: Vec<_> = partitions.filter(|partition| partition["projection"] == "RECEIPTS").collect();
     assert_eq!(partitions.len(), 4);
     let sum = |what: &str| partitions.iter().map(|partition| partition[what].as_u64().unwrap()).sum::<u64>();
     assert_eq!((sum("conversations"), sum("messages")), (2, 2));
     for partition in partitions {
-        assert_eq!((&partition["projection"], &partition["sealed"]), (&json!("RECEIPTS"), &json!("")));
+        assert_eq!(partition["sealed"], "");
         assert_eq!(
             partition["positions"].as_array().unwrap().iter().map(|at| at["lag"].as_u64()).sum::<Option<u64>>(),
             Some(0)

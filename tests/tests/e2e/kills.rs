@@ -1,9 +1,13 @@
 //! Crashes of the server and of the client in the middle of an import.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use receipt_ctl::dataset::Kind;
 use receipt_fold_tests::runner;
+use receipt_proto::v1;
 use receipt_tests::{
     poll::until,
     random::Random,
@@ -16,6 +20,8 @@ use crate::{
     import,
 };
 
+/// So little memory that the stores flush now and then, and not only at their end.
+const FLAGS: [&str; 2] = ["--write-buffer-mib", "4"];
 /// How long the import may take to get to where it is interrupted.
 const PROGRESS_MAX: Duration = Duration::from_secs(300);
 
@@ -25,13 +31,14 @@ async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
     let seed = runner::seed();
     let mut random = Random::new(seed);
     let dir = DataDir::new();
-    let addr = ([127, 0, 0, 1], free_port(&mut random)).into();
-    let mut server = Server::start_at(&dir, addr, &[]).await;
+    let addr = SocketAddr::from(([127, 0, 0, 1], free_port(&mut random)));
+    let mut server = Server::start_unchecked(&dir, &addr.to_string(), &FLAGS).await;
     let college = import::start(&server, &dir, Kind::CollegeMsg);
     let mut irc = import::start(&server, &dir, Kind::UbuntuIrc);
     // Records are a little more than events, as some are sent twice.
     let events: u64 = import::DATA_SETS.iter().map(|(_, events, _)| events).sum();
     let part = events / 4;
+    let mut came_back = 0;
     for round in 0..3 {
         let at = round * part + part / 5 + random.below(part * 4 / 5);
         println!("RECEIPT_SEED={seed}: kill -9 of receiptd at {at} of {events} records");
@@ -42,11 +49,14 @@ async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
             println!("and of receiptctl");
             irc.kill_9();
         }
-        server = Server::start_at(&dir, addr, &[]).await;
+        // It takes writes before it serves, so the next crash may come before that, too.
+        server = Server::start_unchecked(&dir, &addr.to_string(), &FLAGS).await;
+        came_back += came_back_at(&server).await;
         if round == 1 {
             irc = import::start(&server, &dir, Kind::UbuntuIrc);
         }
     }
+    assert!(came_back > 0, "no store had flushed anything before a crash");
     let college = import::end(college).await;
     let irc = import::end(irc).await;
     assert!(college["retries"].as_u64() > Some(0) || irc["retries"].as_u64() > Some(0), "nobody noticed a crash");
@@ -60,11 +70,21 @@ async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
 /// Waits until the log holds so many records.
 async fn progress(server: &Server, records: u64) {
     until("the import gets on", PROGRESS_MAX, async || {
-        let partitions = server.partitions().await;
-        let positions = partitions.iter().flat_map(|partition| &partition.positions);
-        (positions.map(|at| at.end_offset).sum::<u64>() >= records).then_some(())
+        (sum(&server.receipt_partitions().await, |at| at.end_offset) >= records).then_some(())
     })
     .await;
+}
+
+/// How far the stores were after a crash, which is what had been flushed; the rest is folded again.
+async fn came_back_at(server: &Server) -> u64 {
+    let partitions = server.receipt_partitions().await;
+    let durable = sum(&partitions, |at| at.durable_offset);
+    println!("the stores came back at {durable} of {} records", sum(&partitions, |at| at.end_offset));
+    durable
+}
+
+fn sum(partitions: &[v1::PartitionStatus], offset: impl Fn(&v1::TopicPosition) -> u64) -> u64 {
+    partitions.iter().flat_map(|partition| &partition.positions).map(offset).sum()
 }
 
 /// A port that stays free while nobody listens on it: systems do not give these to clients.

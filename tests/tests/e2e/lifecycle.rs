@@ -28,10 +28,10 @@ async fn something_happens(server: &Server) -> String {
     server.receipts().send_message_read_receipts(request).await.unwrap().into_inner().consistency_token
 }
 
-async fn counts(server: &Server, token: &str) -> Result<(u32, u32), String> {
+async fn counts(server: &Server, token: Option<&str>) -> Result<(u32, u32), String> {
     let request = v1::GetMessageReadReceiptsRequest {
         messages: vec![events::message_ref("team", "m1")],
-        consistency_tokens: vec![token.to_owned()],
+        consistency_tokens: token.into_iter().map(str::to_owned).collect(),
         ..Default::default()
     };
     let response = server.receipts().get_message_read_receipts(request).await;
@@ -45,14 +45,14 @@ async fn counts(server: &Server, token: &str) -> Result<(u32, u32), String> {
     }
 }
 
-/// The offsets that a start announced: applied and end, of both topics of each partition.
+/// The offsets that a start announced, as "applied of end" for each topic of each partition.
 fn announced(server: &Server) -> Vec<(u64, u64)> {
     let mut positions = Vec::new();
     for line in server.printed().iter().filter(|line| line.starts_with("partition ")) {
-        let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
-        let numbers: Vec<u64> = numbers.collect();
-        let [_, applied, end, reads_applied, reads_end] = numbers[..] else { panic!("{line}") };
-        positions.extend([(applied, end), (reads_applied, reads_end)]);
+        let words: Vec<&str> = line.split([' ', ',']).collect();
+        for three in words.windows(3).filter(|three| three[1] == "of") {
+            positions.push((three[0].parse().unwrap(), three[2].parse().unwrap()));
+        }
     }
     positions
 }
@@ -67,12 +67,13 @@ async fn r2_sigterm_ends_well_and_the_next_start_has_nothing_to_fold() {
 
     let server = Server::start(&dir, &[]).await;
     let positions = announced(&server);
-    assert_eq!(positions.len(), 2 * 4, "{:?}", server.printed());
+    assert!(positions.len() >= 2 * 4, "both topics of four partitions: {:?}", server.printed());
     assert!(positions.iter().all(|(applied, end)| applied == end), "{:?}", server.printed());
     assert!(positions.iter().map(|(_, end)| end).sum::<u64>() >= 3, "{:?}", server.printed());
-    assert_eq!(counts(&server, &token).await, Ok((1, 1)), "a token outlives the process that gave it");
+    assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "a token outlives the process that gave it");
     for partition in server.partitions().await {
-        let durable = partition.positions.iter().all(|at| at.durable_offset == at.applied_offset);
+        // Nothing has been flushed since the start: it came back to the log's end.
+        let durable = partition.positions.iter().all(|at| at.durable_offset == at.end_offset);
         assert!(durable && partition.sealed.is_empty(), "{partition:?}");
     }
 }
@@ -92,7 +93,7 @@ async fn a_second_receiptd_on_a_data_directory_is_refused() {
     let said = refusal(&receiptd_to_its_end(&dir, &[]).await);
     let path = dir.path();
     assert!(said.contains(&format!("the data directory {} is in use by another receiptd", path.display())), "{said}");
-    assert_eq!(counts(&server, &token).await, Ok((1, 1)), "the first one goes on");
+    assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "the first one goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +120,7 @@ async fn s41_an_address_that_others_reach_is_refused() {
 async fn another_number_of_partitions_is_refused() {
     let dir = DataDir::new();
     let server = Server::start(&dir, &["--partitions", "3"]).await;
-    assert_eq!(server.partitions().await.len(), 3);
+    assert_eq!(server.receipt_partitions().await.len(), 3);
     server.term().await;
     let said = refusal(&receiptd_to_its_end(&dir, &["--partitions", "5"]).await);
     assert!(said.contains("partitions") && said.contains('3') && said.contains('5'), "{said}");
@@ -138,14 +139,14 @@ async fn r7_another_retention_seals_every_partition_and_names_both() {
     server.term().await;
 
     let server = Server::start_unchecked(&dir, "127.0.0.1:0", &["--retention", "7d"]).await;
-    for partition in server.partitions().await {
+    for partition in server.receipt_partitions().await {
         let why = &partition.sealed;
         assert!(why.contains("created with retention 2592000s, and is opened with 604800s"), "{partition:?}");
         assert!(why.contains("start with the stored value, or delete the partition's store"), "what mends it: {why}");
     }
     assert_eq!(server.health().await, ServingStatus::NotServing);
     // S24: in a call for many messages it is that message's own error.
-    assert_eq!(counts(&server, "").await.unwrap_err(), "RECEIPT_ERROR_UNAVAILABLE");
+    assert_eq!(counts(&server, None).await.unwrap_err(), "RECEIPT_ERROR_UNAVAILABLE");
     let request = v1::GetGroupMessageReadMemberListRequest {
         message: Some(events::message_ref("team", "m1")),
         filter: v1::MemberFilter::Read.into(),
@@ -158,5 +159,5 @@ async fn r7_another_retention_seals_every_partition_and_names_both() {
     assert_eq!(status.code(), Some(0));
 
     let server = Server::start(&dir, &["--retention", "30d"]).await;
-    assert_eq!(counts(&server, &token).await, Ok((1, 1)), "nothing was harmed");
+    assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "nothing was harmed");
 }

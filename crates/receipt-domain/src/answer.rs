@@ -1,9 +1,11 @@
 //! What a query answers from the rows of one moment (S13, S24 to S28). Like the fold, it says which rows it still needs.
 
+mod unread;
+
 use crate::{
     audience::InAudience,
     id::{ConversationId, MessageId, UserId},
-    readers::{CHUNK_ORDINALS, Reader, Readers, chunk_of},
+    readers::{Reader, Readers},
     receipt::Receipt,
     settings::Settings,
     state::{Audience, Conversation, Kind, Message, Stub},
@@ -196,73 +198,6 @@ impl<'a> Queries<'a> {
     /// Whether a conversation is known to be a group.
     pub fn is_group(&self, id: &ConversationId) -> Result<bool, Needs> {
         Ok(self.conversation(id)?.is_some_and(|c| matches!(c.kind, Kind::Group(_))))
-    }
-
-    /// The first `limit` of those who have not read it and are still members, from `from` on by ordinal, or down from
-    /// it where `latest_first` (S26). Of a large group it looks at one chunk of ordinals at a time.
-    pub fn unread(
-        &self,
-        found: &Found<'_>,
-        from: Option<u32>,
-        latest_first: bool,
-        limit: usize,
-    ) -> Result<Vec<u32>, Needs> {
-        let candidates: Box<dyn Iterator<Item = Result<u32, Needs>>> = match &found.message.audience {
-            Audience::Listed(ordinals) if latest_first => Box::new(ordinals.iter().rev().copied().map(Ok)),
-            Audience::Listed(ordinals) => Box::new(ordinals.iter().copied().map(Ok)),
-            Audience::Members { next_ordinal, .. } => self.members(found, *next_ordinal, from, latest_first),
-        };
-        let mut page = Vec::with_capacity(limit.min(CHUNK_ORDINALS as usize));
-        for ordinal in candidates {
-            if page.len() == limit {
-                break;
-            }
-            let ordinal = ordinal?;
-            let passed = from.is_some_and(|from| if latest_first { ordinal > from } else { ordinal < from });
-            if !passed && found.message.addresses(ordinal) && self.is_unread(found, ordinal)? {
-                page.push(ordinal);
-            }
-        }
-        Ok(page)
-    }
-
-    /// The active ordinals below `next_ordinal`, chunk by chunk.
-    fn members(
-        &self,
-        found: &Found<'_>,
-        next_ordinal: u32,
-        from: Option<u32>,
-        latest_first: bool,
-    ) -> Box<dyn Iterator<Item = Result<u32, Needs>> + 'a> {
-        let Some(last) = next_ordinal.checked_sub(1) else { return Box::new(std::iter::empty()) };
-        let (rows, number) = (self.rows, found.conversation.number);
-        let active = move |chunk: u32| known(rows.active.get(&(number, chunk)), || Need::Active(number, chunk));
-        let ordinals = move |chunk: u32, latest_first: bool| -> Box<dyn Iterator<Item = Result<u32, Needs>> + 'a> {
-            match active(chunk) {
-                Err(needs) => Box::new(std::iter::once(Err(needs))),
-                Ok(None) => Box::new(std::iter::empty()),
-                Ok(Some(row)) if latest_first => Box::new(row.ordinals(chunk).rev().map(Ok)),
-                Ok(Some(row)) => Box::new(row.ordinals(chunk).map(Ok)),
-            }
-        };
-        if latest_first {
-            let from = from.map_or(last, |from| from.min(last));
-            Box::new((0..=chunk_of(from)).rev().flat_map(move |chunk| ordinals(chunk, true)))
-        } else {
-            let from = from.unwrap_or_default();
-            Box::new((chunk_of(from)..=chunk_of(last)).flat_map(move |chunk| ordinals(chunk, false)))
-        }
-    }
-
-    fn is_unread(&self, found: &Found<'_>, ordinal: u32) -> Result<bool, Needs> {
-        if let (Kind::Group(_), Audience::Listed(_)) = (&found.conversation.kind, &found.message.audience) {
-            let key = (found.conversation.number, chunk_of(ordinal));
-            let active = known(self.rows.active.get(&key), || Need::Active(key.0, key.1))?;
-            if !active.is_some_and(|chunk| chunk.contains(ordinal)) {
-                return Ok(false);
-            }
-        }
-        Ok(self.read_at_s(found, ordinal)?.is_none())
     }
 
     /// The first `limit` readers of a small read set by time, from `from` on, or down from it (S26). `None`: the set is

@@ -86,6 +86,15 @@ const ABSENT: u32 = u32::MAX;
 /// 64-bit words of a chunk's bitmap.
 pub const CHUNK_WORDS: usize = CHUNK_ORDINALS as usize / 64;
 
+/// A bit for each ordinal of a chunk.
+pub type ChunkBits = [u64; CHUNK_WORDS];
+
+/// The ordinals whose bits are set in chunk number `chunk`, rising.
+pub fn ordinals_of(bits: ChunkBits, chunk: u32) -> impl DoubleEndedIterator<Item = u32> {
+    let is_set = move |i: &u32| bits[*i as usize / 64] & (1 << (i % 64)) != 0;
+    (0..CHUNK_ORDINALS).filter(is_set).map(move |i| chunk * CHUNK_ORDINALS + i)
+}
+
 /// A chunk of a large read set: read times by ordinal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReadChunk(Box<[u32; CHUNK_ORDINALS as usize]>);
@@ -121,6 +130,17 @@ impl ReadChunk {
         if before == ABSENT { Joined::New } else { Joined::Earlier(before) }
     }
 
+    /// A bit for each ordinal that has read the message.
+    #[must_use]
+    pub fn bits(&self) -> ChunkBits {
+        let (groups, _) = self.0.as_chunks::<64>();
+        let mut bits = ChunkBits::default();
+        for (word, times) in bits.iter_mut().zip(groups) {
+            *word = times.iter().rev().fold(0, |word, time| word << 1 | u64::from(*time != ABSENT));
+        }
+        bits
+    }
+
     /// The readers in chunk number `chunk`, by ordinal.
     pub fn readers(&self, chunk: u32) -> impl Iterator<Item = Reader> + '_ {
         (0..CHUNK_ORDINALS)
@@ -132,7 +152,7 @@ impl ReadChunk {
 
 /// A chunk of a group's active memberships: a bit for each ordinal whose membership has not ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ActiveChunk(pub [u64; CHUNK_WORDS]);
+pub struct ActiveChunk(pub ChunkBits);
 
 impl ActiveChunk {
     /// The ordinal's membership begins.
@@ -155,7 +175,7 @@ impl ActiveChunk {
     }
 
     /// The active ordinals in chunk number `chunk`, rising.
-    pub fn ordinals(&self, chunk: u32) -> impl DoubleEndedIterator<Item = u32> + '_ {
-        (0..CHUNK_ORDINALS).filter(|i| self.contains(*i)).map(move |i| chunk * CHUNK_ORDINALS + i)
+    pub fn ordinals(&self, chunk: u32) -> impl DoubleEndedIterator<Item = u32> + use<> {
+        ordinals_of(self.0, chunk)
     }
 }

@@ -24,6 +24,8 @@ use crate::{
 const FLAGS: [&str; 2] = ["--write-buffer-mib", "4"];
 /// How long the import may take to get to where it is interrupted.
 const PROGRESS_MAX: Duration = Duration::from_secs(300);
+/// How long an orderly end may take.
+const END_MAX: Duration = Duration::from_secs(15);
 
 /// R1, R2: what was acknowledged is there, what was not is sent again, and nothing counts twice.
 #[tokio::test(flavor = "multi_thread")]
@@ -37,16 +39,22 @@ async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
     let mut irc = import::start(&server, &dir, Kind::UbuntuIrc);
     // Records are a little more than events, as some are sent twice.
     let events: u64 = import::DATA_SETS.iter().map(|(_, events, _)| events).sum();
-    let part = events / 4;
+    let part = events / 5;
     let mut came_back = 0;
-    for round in 0..3 {
-        let at = round * part + part / 5 + random.below(part * 4 / 5);
-        println!("RECEIPT_SEED={seed}: kill -9 of receiptd at {at} of {events} records");
+    for round in 0..4 {
+        let at = round as u64 * part + part / 5 + random.below(part * 4 / 5);
+        let (signal, ctl) = [("9", ""), ("9", ", and of receiptctl"), ("9", ""), ("TERM", "")][round];
+        println!("RECEIPT_SEED={seed}: kill -{signal} of receiptd at {at} of {events} records{ctl}");
         progress(&server, at).await;
         assert!(!irc.has_ended(), "the import is over before it is interrupted");
-        server.kill_9();
+        if signal == "9" {
+            server.kill_9();
+        } else {
+            // With calls in flight and a backlog to fold.
+            let (status, time) = server.term().await;
+            assert!(status.code() == Some(0) && time < END_MAX, "{status} after {time:?}");
+        }
         if round == 1 {
-            println!("and of receiptctl");
             irc.kill_9();
         }
         // It takes writes before it serves, so the next crash may come before that, too.

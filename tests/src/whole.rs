@@ -21,6 +21,9 @@ use receipt_domain::{
 };
 use receipt_store::Store;
 
+/// A stretch of a large read set by time: its key, and its readers.
+pub(crate) type Stretch = (Reader, Vec<Reader>);
+
 /// A store's rows as they were read.
 pub(crate) struct Rows {
     pub(crate) settings: Settings,
@@ -29,7 +32,7 @@ pub(crate) struct Rows {
     pub(crate) conversations: BTreeMap<u64, (ConversationId, Conversation)>,
     pub(crate) leaves: BTreeMap<(u64, u32), LeaveEntry>,
     /// Stretches of readers by time, each with its key, by message.
-    pub(crate) stretches: BTreeMap<(u64, u64), Vec<(Reader, Vec<Reader>)>>,
+    pub(crate) stretches: BTreeMap<(u64, u64), Vec<Stretch>>,
     /// Log time at the message as the rows of its read set have it.
     pub(crate) read_set_times: Vec<((u64, u64), u64)>,
     /// One-to-one messages that are not read: number, ordinal, time sent and position.

@@ -19,5 +19,5 @@ pub use error::StoreError;
 pub use inbox::InboxStore;
 pub use query::{Member, MemberFilter, Page, PageError, PageRequest, States};
 pub use resources::Resources;
-pub use store::{Durable, Store};
+pub use store::{Durable, Row, Store};
 pub use view::View;

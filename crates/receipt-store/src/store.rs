@@ -27,6 +27,9 @@ pub struct Durable {
     pub reads_offset: u64,
 }
 
+/// Key and value of a row, as bytes.
+pub type Row = (Box<[u8]>, Box<[u8]>);
+
 /// A partition's store. Cheap to clone; there is one writer.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -165,7 +168,7 @@ impl Store {
     }
 
     /// Every row, in key order, for inspection and tests.
-    pub fn rows(&self) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StoreError>> + '_ {
+    pub fn rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
         self.0.db.iterator(rocksdb::IteratorMode::Start).map(|row| row.map_err(Into::into))
     }
 }

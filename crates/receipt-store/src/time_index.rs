@@ -86,7 +86,7 @@ impl Stretches<'_> {
             return Ok(*first);
         }
         let stored = self.stored(reader, Direction::Reverse)?;
-        self.load(stored.map_or(LOWEST, |(first, _)| first))
+        self.load(stored.unwrap_or(LOWEST))
     }
 
     fn load(&mut self, first: Reader) -> Result<Reader, StoreError> {
@@ -94,31 +94,31 @@ impl Stretches<'_> {
             let value = self.db.get(time_chunk::key(self.number, self.position, first))?;
             let readers = value.map(|value| time_chunk::decode(&value)).transpose()?.unwrap_or_default();
             let after = Reader { read_at_s: first.read_at_s, ordinal: first.ordinal.saturating_add(1) };
-            let until = self.stored(after, Direction::Forward)?.map(|(next, _)| next);
+            let until = self.stored(after, Direction::Forward)?;
             self.touched.insert(first, Stretch { readers, until });
         }
         Ok(first)
     }
 
-    /// The stored stretch nearest to a reader in a direction.
-    fn stored(&self, reader: Reader, direction: Direction) -> Result<Option<(Reader, Box<[u8]>)>, StoreError> {
+    /// The key of the stored stretch nearest to a reader in a direction.
+    fn stored(&self, reader: Reader, direction: Direction) -> Result<Option<Reader>, StoreError> {
         nearest(self.db, ReadOptions::default(), self.number, self.position, reader, direction)
     }
 }
 
-/// The stored stretch whose key is nearest to a reader in a direction.
-pub(crate) fn nearest(
+/// The key of the stored stretch that is nearest to a reader in a direction.
+fn nearest(
     db: &DB,
     options: ReadOptions,
     number: u64,
     position: u64,
     reader: Reader,
     direction: Direction,
-) -> Result<Option<(Reader, Box<[u8]>)>, StoreError> {
+) -> Result<Option<Reader>, StoreError> {
     let key = time_chunk::key(number, position, reader);
     let prefix = time_chunk::prefix(number, position);
     match db.iterator_opt(IteratorMode::From(&key, direction), options).next().transpose()? {
-        Some((key, value)) if key.starts_with(&prefix) => Ok(Some((time_chunk::decode_key(&key)?.2, value))),
+        Some((key, _)) if key.starts_with(&prefix) => Ok(Some(time_chunk::decode_key(&key)?.2)),
         _ => Ok(None),
     }
 }
@@ -138,9 +138,7 @@ pub(crate) fn page(
         (None, true) => Reader { read_at_s: u32::MAX, ordinal: u32::MAX },
         (None, false) => LOWEST,
         (Some(from), true) => from,
-        (Some(from), false) => {
-            nearest(db, options(), number, position, from, Direction::Reverse)?.map_or(LOWEST, |(first, _)| first)
-        }
+        (Some(from), false) => nearest(db, options(), number, position, from, Direction::Reverse)?.unwrap_or(LOWEST),
     };
     let key = time_chunk::key(number, position, begin);
     let direction = if latest_first { Direction::Reverse } else { Direction::Forward };

@@ -1,5 +1,8 @@
 //! receiptd's parts together.
 
+// These are tests: where they cannot go on, they have failed.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
+
 mod layers;
 mod projector;
 mod store_convergence;

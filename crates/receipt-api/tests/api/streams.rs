@@ -179,7 +179,7 @@ async fn s34_wrong_tokens_are_refused_and_old_ones_reset() {
     let damaged = String::from_utf8(damaged).unwrap();
     for (user, token) in [("ann", damaged.as_str()), ("ann", "x"), ("u1", token.as_str())] {
         let refused = try_subscribe(&server, user, Some(Start::ResumeToken(token.to_owned()))).await;
-        let status = refused.err().expect("refused");
+        let status = refused.expect_err("refused");
         assert_eq!((status.code(), reason(&status)), (Code::InvalidArgument, "INVALID_RESUME_TOKEN".to_owned()));
     }
     let other = Server::start().await;
@@ -201,9 +201,9 @@ async fn streams_of_one_user_are_limited_and_end_with_a_last_word() {
         next(&mut stream).await;
         streams.push(stream);
     }
-    let status = try_subscribe(&server, "ann", None).await.err().expect("refused");
+    let status = try_subscribe(&server, "ann", None).await.expect_err("refused");
     assert_eq!((status.code(), reason(&status)), (Code::ResourceExhausted, "TOO_MANY_STREAMS".to_owned()));
-    let nobody = try_subscribe(&server, "", None).await.err().expect("refused");
+    let nobody = try_subscribe(&server, "", None).await.expect_err("refused");
     assert_eq!(nobody.code(), Code::InvalidArgument);
     let ends = streams.into_iter().map(|mut stream| {
         tokio::spawn(async move {

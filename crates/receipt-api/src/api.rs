@@ -139,7 +139,12 @@ pub(crate) fn ask<T>(
         let offsets = Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset };
         question(&mut view).map(|answer| (answer, offsets))
     });
-    answer.map_err(|error| error::store(number, &error))
+    answer.map_err(|error| {
+        if error.is_corruption() {
+            partition.seal(&error.to_string());
+        }
+        error::store(number, &error)
+    })
 }
 
 /// One answer for each, or the needs of all.

@@ -69,8 +69,10 @@ pub struct Subscription {
     /// The next offset that the sender has not been told of.
     next_offset: u64,
     reset: bool,
-    /// When the last response was made; none before the first.
-    last: Option<Instant>,
+    /// Whether the first response was made.
+    begun: bool,
+    /// When a change was last told.
+    last_change: Option<Instant>,
 }
 
 impl Subscription {
@@ -98,7 +100,7 @@ impl Subscription {
             }
         };
         let wakeup = inbox.0.wakeups.of(&sender);
-        Ok(Self { inbox, log_id, sender, wakeup, next_offset, reset, last: None })
+        Ok(Self { inbox, log_id, sender, wakeup, next_offset, reset, begun: false, last_change: None })
     }
 
     /// The next response: at once at the first call, then when something changed, or a heartbeat.
@@ -108,7 +110,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<Told, SubscribeError> {
         let wakeup = Arc::clone(&self.wakeup);
         loop {
-            if let Some(since) = self.last.map(|last| last.elapsed())
+            if let Some(since) = self.last_change.map(|last| last.elapsed())
                 && let Some(wait) = PACE.checked_sub(since)
             {
                 tokio::time::sleep(wait).await;
@@ -117,7 +119,7 @@ impl Subscription {
             let mut woken = std::pin::pin!(wakeup.notified());
             woken.as_mut().enable();
             let told = self.read()?;
-            if !told.deltas.is_empty() || self.last.is_none() {
+            if !told.deltas.is_empty() || !self.begun {
                 return Ok(self.tell(told));
             }
             if tokio::time::timeout(HEARTBEAT, woken).await.is_err() {
@@ -130,7 +132,10 @@ impl Subscription {
     fn tell(&mut self, told: Told) -> Told {
         self.next_offset = told.token.offset;
         self.reset = false;
-        self.last = Some(Instant::now());
+        self.begun = true;
+        if !told.deltas.is_empty() {
+            self.last_change = Some(Instant::now());
+        }
         told
     }
 

@@ -130,7 +130,12 @@ impl Partition {
         }
     }
 
-    /// It will fold no more.
+    /// Says that its store was found damaged: it answers no more, until an operator has seen to it (R7).
+    pub fn seal(&self, why: &str) {
+        self.ended(Phase::Sealed(why.to_owned()));
+    }
+
+    /// It will serve no more.
     pub(crate) fn ended(&self, phase: Phase) {
         if let Phase::Sealed(why) = &phase {
             tracing::error!(partition = self.number(), %why, "sealed");

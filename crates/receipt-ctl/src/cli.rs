@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     import::Import, mark::Mark, members::Members, partitions::Partitions, policy::Policy, publish::Publish, read::Read,
-    receipts::Receipts, states::States,
+    receipts::Receipts, states::States, watch::Watch,
 };
 
 /// Ask and tell a running receiptd who has, and who has not, read which message.
@@ -42,6 +42,7 @@ pub(crate) enum Command {
     States(States),
     Policy(Policy),
     Partitions(Partitions),
+    Watch(Watch),
     Import(Import),
 }
 
@@ -69,6 +70,9 @@ Examples:
   receiptctl read team m1 --user bob --wait
   receiptctl receipts team m1 --user alice
   receiptctl members team m1 unread --user alice
+
+  # What changes for alice, live
+  receiptctl watch --user alice
 
   # From another machine, for a script
   RECEIPTCTL_ADDR=http://receipts.internal:50051 receiptctl partitions --json

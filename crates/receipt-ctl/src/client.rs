@@ -16,7 +16,10 @@ pub(crate) type Admin = ReceiptAdminServiceClient<Channel>;
 /// A channel that connects when it is first used, and again whenever the connection is lost.
 fn channel(addr: &str) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(addr.to_owned()).with_context(|| format!("--addr {addr} is no URL"))?;
-    Ok(endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true).connect_lazy())
+    let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
+    // A connection whose other end went away without a word is lost, too.
+    let endpoint = endpoint.http2_keep_alive_interval(Duration::from_secs(10));
+    Ok(endpoint.keep_alive_timeout(Duration::from_secs(10)).connect_lazy())
 }
 
 /// A client of the receipt service at `addr`.

@@ -3,10 +3,12 @@
 mod cli;
 mod client;
 mod commands;
+mod follow;
 mod import;
 mod output;
 mod render;
 mod status;
+mod watch;
 
 use std::process::ExitCode;
 

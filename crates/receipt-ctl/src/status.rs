@@ -19,6 +19,12 @@ pub(crate) fn line(error: &anyhow::Error) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Whether another try may help: the server says so, or the connection failed (then the status has a local source).
+pub(crate) fn may_help(status: &Status) -> bool {
+    let hint = || status.get_details_retry_info().and_then(|retry| retry.retry_delay);
+    status.code() == Code::Unavailable || status.source().is_some() || hint().is_some()
+}
+
 /// A status: its code, reason, message, fields at fault and retry hint.
 fn of_status(status: &Status) -> String {
     let details = status.get_error_details();

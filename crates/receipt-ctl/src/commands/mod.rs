@@ -9,6 +9,7 @@ pub(crate) mod publish;
 pub(crate) mod read;
 pub(crate) mod receipts;
 pub(crate) mod states;
+pub(crate) mod watch;
 
 use receipt_proto::v1;
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::States(command) => command.run(addr, output).await,
         Command::Policy(command) => command.run(addr, output).await,
         Command::Partitions(command) => command.run(addr, output).await,
+        Command::Watch(command) => command.run(addr, output).await,
         Command::Import(command) => command.run(addr, output).await,
     }
 }

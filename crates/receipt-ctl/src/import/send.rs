@@ -1,7 +1,6 @@
 //! Sends one call, again where that may help.
 
 use std::{
-    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -111,7 +110,7 @@ impl Sender {
             };
             let hint = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
             let wait = hint.unwrap_or(pause).max(FIRST_PAUSE);
-            if !may_help(&status, hint) || start.elapsed() + wait > GIVE_UP_AFTER {
+            if !status::may_help(&status) || start.elapsed() + wait > GIVE_UP_AFTER {
                 return Err(status);
             }
             self.retries.fetch_add(1, Ordering::Relaxed);
@@ -125,9 +124,4 @@ impl Sender {
 
 fn not_found() -> i32 {
     v1::ReceiptError::NotFound.into()
-}
-
-/// Whether another try may help: the server says so, or the connection failed (then the status has a local source).
-fn may_help(status: &Status, hint: Option<Duration>) -> bool {
-    status.code() == Code::Unavailable || hint.is_some() || status.source().is_some()
 }

@@ -1,16 +1,18 @@
 //! A server that keeps what it is sent in memory, and fails when it is told to.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
+    io::ErrorKind,
     net::SocketAddr,
+    pin::Pin,
     process::{Command, Output},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use receipt_proto::v1::{self, receipt_result, receipt_service_server as service};
 use tokio::{net::TcpListener, runtime::Runtime};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -27,6 +29,10 @@ pub(crate) struct Log {
     pub(crate) fail_every: Option<usize>,
     /// Calls from this number on fail for good.
     pub(crate) refuse_from: Option<usize>,
+    /// What each stream opened so far asked for.
+    pub(crate) subscriptions: Vec<v1::SubscribeMessageReadReceiptsRequest>,
+    /// What the next streams tell, one each; one that has not failed then stays open.
+    pub(crate) streams: VecDeque<Vec<Result<v1::SubscribeMessageReadReceiptsResponse, Status>>>,
     /// How long a publishing call takes.
     pub(crate) delay: Duration,
 }
@@ -75,7 +81,7 @@ impl Mock {
     /// Serves `log` at `addr`, or anywhere.
     pub(crate) fn start(log: Shared, addr: Option<SocketAddr>) -> Self {
         let addr = addr.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
-        let listener = std::net::TcpListener::bind(addr).expect("a port");
+        let listener = bind(addr);
         listener.set_nonblocking(true).expect("a listener");
         let addr = listener.local_addr().expect("an address");
         let runtime = Runtime::new().expect("a runtime");
@@ -113,6 +119,19 @@ impl Drop for Mock {
     }
 }
 
+/// Binds to `addr`; what held it before may need a moment to be gone.
+fn bind(addr: SocketAddr) -> std::net::TcpListener {
+    let start = Instant::now();
+    loop {
+        match std::net::TcpListener::bind(addr) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            bound => return bound.expect("a port"),
+        }
+    }
+}
+
 struct Service(Shared);
 
 impl Service {
@@ -131,7 +150,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl service::ReceiptService for Service {
     type SubscribeMessageReadReceiptsStream =
-        tokio_stream::Empty<Result<v1::SubscribeMessageReadReceiptsResponse, Status>>;
+        Pin<Box<dyn Stream<Item = Result<v1::SubscribeMessageReadReceiptsResponse, Status>> + Send>>;
 
     async fn publish_conversation_events(
         &self,
@@ -238,8 +257,11 @@ impl service::ReceiptService for Service {
 
     async fn subscribe_message_read_receipts(
         &self,
-        _: Request<v1::SubscribeMessageReadReceiptsRequest>,
+        request: Request<v1::SubscribeMessageReadReceiptsRequest>,
     ) -> Answer<Self::SubscribeMessageReadReceiptsStream> {
-        Ok(Response::new(tokio_stream::empty()))
+        let mut log = self.log();
+        log.subscriptions.push(request.into_inner());
+        let told = log.streams.pop_front().unwrap_or_default();
+        Ok(Response::new(Box::pin(tokio_stream::iter(told).chain(tokio_stream::pending()))))
     }
 }

@@ -1,9 +1,12 @@
 //! Starting, ending, starting again otherwise.
 
-use std::{path::Path, process::Output, time::Duration};
+use std::{collections::BTreeMap, path::Path, process::Output, time::Duration};
 
 use receipt_proto::v1;
-use receipt_tests::server::{DataDir, Server, receiptd_to_its_end};
+use receipt_tests::{
+    poll::until,
+    server::{DataDir, Server, receiptd_to_its_end},
+};
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt as _;
@@ -127,37 +130,83 @@ async fn another_number_of_partitions_is_refused() {
     Server::start(&dir, &["--partitions", "3"]).await;
 }
 
-fn reason(status: &Status) -> String {
-    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
-}
-
+/// Written into the stores when they are created: another one would change what is already folded.
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_another_retention_seals_every_partition_and_names_both() {
+async fn r7_another_retention_is_refused_and_both_are_named() {
     let dir = DataDir::new();
     let server = Server::start(&dir, &["--retention", "30d"]).await;
     let token = something_happens(&server).await;
     server.term().await;
+    let said = refusal(&receiptd_to_its_end(&dir, &["--retention", "7d"]).await);
+    assert!(said.contains("created with retention 2592000s, and is opened with 604800s"), "{said}");
+    assert!(said.contains("start with the stored value, or delete the partition's store"), "what mends it: {said}");
+    let server = Server::start(&dir, &["--retention", "30d"]).await;
+    assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "nothing was harmed");
+}
 
-    let server = Server::start_unchecked(&dir, "127.0.0.1:0", &["--retention", "7d"]).await;
-    for partition in server.receipt_partitions().await {
-        let why = &partition.sealed;
-        assert!(why.contains("created with retention 2592000s, and is opened with 604800s"), "{partition:?}");
-        assert!(why.contains("start with the stored value, or delete the partition's store"), "what mends it: {why}");
+/// A store of another log, where one partition's should be: that one does not serve, until it is mended as it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_s24_a_sealed_partition_says_why_and_the_others_serve() {
+    let (dir, other_dir) = (DataDir::new(), DataDir::new());
+    let server = Server::start(&dir, &[]).await;
+    let token = something_happens(&server).await;
+    let partitions = server.receipt_partitions().await;
+    let partition = partitions.iter().find(|partition| partition.messages == 1).unwrap().partition;
+    server.term().await;
+    Server::start(&other_dir, &[]).await.term().await;
+    let store = |dir: &DataDir| dir.path().join("receipts").join(partition.to_string());
+    std::fs::remove_dir_all(store(&dir)).unwrap();
+    std::fs::rename(store(&other_dir), store(&dir)).unwrap();
+
+    let server = Server::start_unchecked(&dir, "127.0.0.1:0", &[]).await;
+    let mut groups = BTreeMap::new();
+    for n in 0..16 {
+        *groups.entry(group_created(&server, &format!("group-{n}")).await).or_insert(0) += 1;
     }
+    // Sixteen names are in all four partitions.
+    assert_eq!(groups.keys().collect::<Vec<_>>(), ["APPLIED", "PARTITION_SEALED"], "{groups:?}");
+    let partitions = server.receipt_partitions().await.into_iter();
+    let (sealed, serving): (Vec<_>, Vec<_>) = partitions.partition(|status| status.partition == partition);
+    assert!(sealed[0].sealed.contains("created with log"), "{sealed:?}");
+    assert!(sealed[0].sealed.contains("delete the partition's store"), "what mends it: {sealed:?}");
+    assert!(serving.len() == 3 && serving.iter().all(|partition| partition.sealed.is_empty()), "{serving:?}");
     assert_eq!(server.health().await, ServingStatus::NotServing);
     // S24: in a call for many messages it is that message's own error.
     assert_eq!(counts(&server, None).await.unwrap_err(), "RECEIPT_ERROR_UNAVAILABLE");
+    let status = list(&server).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "PARTITION_SEALED"), "{status:?}");
+    assert!(status.message().contains("created with log"), "{status:?}");
+    let (status, _) = server.term().await;
+    assert_eq!(status.code(), Some(0));
+
+    std::fs::remove_dir_all(store(&dir)).unwrap();
+    let server = Server::start(&dir, &[]).await;
+    assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "folded anew from the log");
+}
+
+/// What comes of a new group, once its partition has settled.
+async fn group_created(server: &Server, group: &str) -> String {
+    until("the group's partition settles", END_MAX, async || {
+        let events = vec![events::group_created(group, "work", &["alice"])];
+        let request = v1::PublishConversationEventsRequest { events, wait: true };
+        match server.receipts().publish_conversation_events(request).await {
+            Ok(response) => Some(response.into_inner().outcomes[0].result().as_str_name().replace("EVENT_RESULT_", "")),
+            Err(status) => Some(reason(&status)).filter(|reason| reason != "PARTITION_NOT_SERVED"),
+        }
+    })
+    .await
+}
+
+fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+/// A call for one message's list.
+async fn list(server: &Server) -> Result<v1::GetGroupMessageReadMemberListResponse, Status> {
     let request = v1::GetGroupMessageReadMemberListRequest {
         message: Some(events::message_ref("team", "m1")),
         filter: v1::MemberFilter::Read.into(),
         ..Default::default()
     };
-    let status = server.receipts().get_group_message_read_member_list(request).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "PARTITION_SEALED"), "{status:?}");
-    assert!(status.message().contains("retention"), "{status:?}");
-    let (status, _) = server.term().await;
-    assert_eq!(status.code(), Some(0));
-
-    let server = Server::start(&dir, &["--retention", "30d"]).await;
-    assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "nothing was harmed");
+    Ok(server.receipts().get_group_message_read_member_list(request).await?.into_inner())
 }

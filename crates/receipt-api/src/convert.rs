@@ -3,7 +3,6 @@
 use receipt_domain::{
     answer::{ReaderState, ReceiptOutcome},
     id::UserId,
-    receipt::Receipt,
 };
 use receipt_projector::Verdict;
 use receipt_proto::{
@@ -15,22 +14,6 @@ use receipt_store::Member;
 /// A read time.
 fn time(read_at_s: u32) -> prost_types::Timestamp {
     timestamp_from_s(u64::from(read_at_s))
-}
-
-/// The receipt of one message.
-pub(crate) fn receipt(receipt: Receipt) -> v1::MessageReceipt {
-    let Receipt { conversation, message, read_count, unread_count, recalled, peer } = receipt;
-    let read_at_s = peer.as_ref().and_then(|peer| peer.read_at_s);
-    v1::MessageReceipt {
-        conversation_id: conversation.to_string(),
-        message_id: message.to_string(),
-        read_count,
-        unread_count,
-        recalled,
-        peer_id: peer.map(|peer| peer.user.to_string()).unwrap_or_default(),
-        is_peer_read: read_at_s.is_some(),
-        peer_read_at: read_at_s.map(time),
-    }
 }
 
 /// An entry of a member list.

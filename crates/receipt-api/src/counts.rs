@@ -14,7 +14,6 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     api::{self, Api, NotReached, blocking, gather},
-    convert,
     deadline::Deadline,
     error,
     message::{asker, message_ref},
@@ -110,7 +109,7 @@ impl Group {
 
 fn receipt_or_error(answer: Answer) -> receipt_result::Result {
     let error = match answer {
-        Ok(receipt) => return receipt_result::Result::Receipt(convert::receipt(receipt)),
+        Ok(receipt) => return receipt_result::Result::Receipt((&receipt).into()),
         Err(Unanswerable::NotFound) => v1::ReceiptError::NotFound,
         Err(Unanswerable::PermissionDenied) => v1::ReceiptError::PermissionDenied,
         Err(Unanswerable::NotRequested) => v1::ReceiptError::NotRequested,

@@ -52,7 +52,7 @@ pub(crate) async fn get(
         members: members.into_iter().map(convert::member).collect(),
         is_finished: next_token.is_none(),
         next_page_token: next_token.unwrap_or_default(),
-        receipt: Some(convert::receipt(receipt)),
+        receipt: Some((&receipt).into()),
         consistency_token: answer_token(api, question.positions, number, offsets),
     }))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn get(
     let States { states, receipt } = answer;
     Ok(Response::new(v1::GetMessageReadStatesResponse {
         states: readers.iter().zip(states).map(|(user, state)| convert::state(user, state)).collect(),
-        receipt: Some(convert::receipt(receipt)),
+        receipt: Some((&receipt).into()),
         consistency_token: answer_token(api, question.positions, question.partition, offsets),
     }))
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    fold::Outcome,
     id::{ConversationId, UserId},
     limits::DELTA_READERS_MAX,
+    outcome::Outcome,
     receipt::Receipt,
     working_set::{ConversationNumber, Position, WorkingSet},
 };

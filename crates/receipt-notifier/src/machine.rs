@@ -1,6 +1,6 @@
 //! The fold of one partition of receipts.deltas: decode, join, write, wake.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::counter;
 use prost::Message;
@@ -21,8 +21,6 @@ use crate::inbox::Inbox;
 const BATCH_RECORDS_MAX: usize = 4096;
 /// Bytes of one batch, about.
 const BATCH_BYTES_MAX: usize = 8 << 20;
-/// How often what is written is made durable.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(crate) struct Machine {
     log: Log,
@@ -32,7 +30,6 @@ pub(crate) struct Machine {
     progress: InboxProgress,
     /// The log's end when it started: it serves once it is there (R2).
     serve_from: u64,
-    dirty_since: Option<Instant>,
 }
 
 impl Machine {
@@ -49,7 +46,7 @@ impl Machine {
             return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start });
         }
         let reader = log.reader(topic, number, applied);
-        let machine = Self { log, store, inbox, reader, progress, serve_from: end, dirty_since: None };
+        let machine = Self { log, store, inbox, reader, progress, serve_from: end };
         machine.publish();
         Ok(machine)
     }
@@ -100,7 +97,6 @@ impl Projection for Machine {
         let deltas: Vec<_> = records.iter().filter_map(|record| self.take(record)).collect();
         let changed = self.store.apply(deltas, &self.progress)?;
         counter!("receiptd_inboxes_changed_total").increment(changed.len() as u64);
-        self.dirty_since.get_or_insert_with(Instant::now);
         self.publish();
         for sender in &changed {
             self.inbox.0.wakeups.wake(sender);
@@ -109,23 +105,11 @@ impl Projection for Machine {
     }
 
     fn idle(&mut self) -> Result<Idle, ProjectorError> {
-        let Some(since) = self.dirty_since else { return Ok(Idle::Wait(FLUSH_INTERVAL)) };
-        match FLUSH_INTERVAL.checked_sub(since.elapsed()) {
-            Some(left) => Ok(Idle::Wait(left)),
-            None => self.flush().map(|()| Idle::GoOn),
-        }
-    }
-
-    fn flush_if_due(&mut self) -> Result<(), ProjectorError> {
-        if self.dirty_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL) {
-            self.flush()?;
-        }
-        Ok(())
+        Ok(Idle::Wait(Duration::MAX))
     }
 
     fn flush(&mut self) -> Result<(), ProjectorError> {
         self.store.flush()?;
-        self.dirty_since = None;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One partition's loop. Never the write first: what follows from a batch is in the log before the state says that the
 //! batch is applied, as a crash in between would lose it for good.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::{counter, gauge};
 use prost::Message;
@@ -27,8 +27,6 @@ use crate::{
 pub const BATCH_RECORDS_MAX: usize = 8192;
 /// Messages in memory at which a batch is written, even in the middle of a long mark.
 const BATCH_MESSAGES_MAX: usize = 20_000;
-/// How often what is written is made durable.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
 /// How far log time may lag the clock before a tick is appended.
 const TICK_LAG_MAX_MS: u64 = 3_600_000;
 
@@ -43,7 +41,6 @@ pub struct Machine {
     dead_letters: Vec<NewRecord>,
     /// The log's ends when it started: it serves once it is there (R2).
     serve_from: Offsets,
-    dirty_since: Option<Instant>,
 }
 
 impl Machine {
@@ -70,8 +67,7 @@ impl Machine {
             reads: log.end_offset(Topic::Reads, number),
         };
         let fold = Fold::new(*store.settings(), rows);
-        let mut machine =
-            Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from, dirty_since: None };
+        let mut machine = Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from };
         machine.publish();
         Ok(machine)
     }
@@ -122,7 +118,6 @@ impl Machine {
         }
         self.store.commit(&mut self.fold.rows)?;
         self.count(deltas.len());
-        self.dirty_since.get_or_insert_with(Instant::now);
         self.publish();
         Ok(())
     }
@@ -199,29 +194,11 @@ impl Projection for Machine {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut wait = Duration::from_millis(lag_max_ms - lag_ms + 1);
-        if let Some(since) = self.dirty_since {
-            match FLUSH_INTERVAL.checked_sub(since.elapsed()) {
-                Some(left) => wait = wait.min(left),
-                None => {
-                    self.flush()?;
-                    return Ok(Idle::GoOn);
-                }
-            }
-        }
-        Ok(Idle::Wait(wait))
-    }
-
-    fn flush_if_due(&mut self) -> Result<(), ProjectorError> {
-        if self.dirty_since.is_some_and(|since| since.elapsed() >= FLUSH_INTERVAL) {
-            self.flush()?;
-        }
-        Ok(())
+        Ok(Idle::Wait(Duration::from_millis(lag_max_ms - lag_ms + 1)))
     }
 
     fn flush(&mut self) -> Result<(), ProjectorError> {
         self.store.flush()?;
-        self.dirty_since = None;
         Ok(())
     }
 

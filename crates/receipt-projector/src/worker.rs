@@ -1,10 +1,16 @@
 //! The loop that both projections run, on a thread a partition: fold while there is something to fold, else wait for it.
 
-use std::{thread::JoinHandle, time::Duration};
+use std::{
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{error::ProjectorError, partition::Phase};
+
+/// How often what is written is made durable.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What to do when there is nothing to fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +34,6 @@ pub trait Projection: Send + 'static {
     /// # Errors
     /// If the partition can't go on.
     fn idle(&mut self) -> Result<Idle, ProjectorError>;
-
-    /// Makes the state durable if it is time.
-    ///
-    /// # Errors
-    /// If the flush failed.
-    fn flush_if_due(&mut self) -> Result<(), ProjectorError>;
 
     /// Makes the state durable.
     ///
@@ -71,14 +71,22 @@ fn run(
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), ProjectorError> {
     let mut ends = projection.ends();
+    let mut dirty_since: Option<Instant> = None;
     while !*stopped.borrow() {
         // Seen before the batch is read: what comes after it wakes the wait below.
         for end in &mut ends {
             end.borrow_and_update();
         }
-        if projection.batch()? {
-            projection.flush_if_due()?;
-        } else if let Idle::Wait(wait) = projection.idle()? {
+        let folded = projection.batch()?;
+        if folded {
+            dirty_since.get_or_insert_with(Instant::now);
+        }
+        let flush_in = dirty_since.map_or(FLUSH_INTERVAL, |since| FLUSH_INTERVAL.saturating_sub(since.elapsed()));
+        if flush_in.is_zero() {
+            projection.flush()?;
+            dirty_since = None;
+        } else if !folded && let Idle::Wait(wait) = projection.idle()? {
+            let wait = wait.min(flush_in);
             runtime.block_on(async {
                 let mut changes: Vec<_> = ends.iter_mut().map(|end| Box::pin(end.changed())).collect();
                 let any = std::future::poll_fn(|context| {

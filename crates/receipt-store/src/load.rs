@@ -1,9 +1,13 @@
 //! Rows from RocksDB into a working set: single rows with one batched read, ranges each with a scan.
 
 use receipt_codec::row::{
-    active, conversation, cursor, leave, member, memberships, message, read_chunk, stub, time_mark, unread, waiting,
+    active, conversation, cursor, leave, member, memberships, message, progress, read_chunk, stub, time_mark, unread,
+    waiting,
 };
-use receipt_domain::working_set::{Need, WorkingSet};
+use receipt_domain::{
+    state::Progress,
+    working_set::{Need, WorkingSet},
+};
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
 
 use crate::error::StoreError;
@@ -157,4 +161,12 @@ fn scan<T>(
         rows.push(decode(&key, &value)?);
     }
     Ok(rows)
+}
+
+/// How far the input is folded.
+pub(crate) fn progress(db: &DB, options: &ReadOptions) -> Result<Progress, StoreError> {
+    Ok(match db.get_opt(progress::key(), options)? {
+        Some(value) => progress::decode(&value)?,
+        None => Progress::default(),
+    })
 }

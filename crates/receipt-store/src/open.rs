@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use receipt_codec::{
-    expiry,
+    Corrupt, expiry,
     row::identity::{self, Identity},
 };
 use receipt_domain::settings::Settings;
-use rocksdb::{BlockBasedOptions, CompactionDecision, DB, DBCompressionType, Options, WriteOptions};
+use rocksdb::{BlockBasedOptions, CompactionDecision, DB, DBCompressionType, IteratorMode, Options, WriteOptions};
 
 use crate::{error::StoreError, horizon::Horizon, resources::Resources};
 
@@ -21,14 +21,13 @@ pub(crate) fn open(
     horizon: &Arc<Horizon>,
 ) -> Result<DB, StoreError> {
     let db = DB::open(&options(resources, identity.settings, horizon), dir).map_err(|error| {
-        if error.to_string().contains("lock") {
-            StoreError::Locked { dir: dir.display().to_string() }
-        } else {
-            error.into()
-        }
+        if is_in_use(&error) { StoreError::Locked { dir: dir.display().to_string() } } else { error.into() }
     })?;
     match db.get(identity::key())? {
         Some(value) => check(&identity::decode(&value)?, identity)?,
+        None if db.iterator(IteratorMode::Start).next().transpose()?.is_some() => {
+            return Err(Corrupt { what: "identity", why: "it is missing, and there are other rows".to_owned() }.into());
+        }
         None => {
             db.put_opt(identity::key(), identity::encode(identity)?, &no_wal())?;
             // A store without its identity could not be told from another's.
@@ -36,6 +35,13 @@ pub(crate) fn open(
         }
     }
     Ok(db)
+}
+
+/// Whether someone holds the database: this process, or another. RocksDB has no kind of error for it, and other texts
+/// have "lock" in them too, as in "block".
+fn is_in_use(error: &rocksdb::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("IO error: lock hold by current process") || text.starts_with("IO error: While lock file")
 }
 
 /// The log is the WAL.

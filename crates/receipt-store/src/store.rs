@@ -8,10 +8,9 @@ use std::{
     },
 };
 
-use receipt_codec::row::{identity::Identity, policy, progress};
+use receipt_codec::row::{identity::Identity, policy};
 use receipt_domain::{
     settings::Settings,
-    state::Progress,
     working_set::{Need, PolicyInForce, WorkingSet},
 };
 use rocksdb::{DB, FlushOptions, ReadOptions, checkpoint::Checkpoint};
@@ -52,7 +51,7 @@ impl Store {
     pub fn open(dir: &Path, resources: &Resources, identity: &Identity) -> Result<Self, StoreError> {
         let horizon = Arc::new(Horizon::default());
         let db = open::open(dir, resources, identity, &horizon)?;
-        let progress = read_progress(&db, &ReadOptions::default())?;
+        let progress = load::progress(&db, &ReadOptions::default())?;
         horizon.flushed(progress.log_time_ms);
         let durable =
             Durable { conversations_offset: progress.conversations_offset, reads_offset: progress.reads_offset };
@@ -77,7 +76,7 @@ impl Store {
     /// # Errors
     /// If the store can't be read.
     pub fn working_set(&self) -> Result<WorkingSet, StoreError> {
-        let progress = read_progress(&self.0.db, &ReadOptions::default())?;
+        let progress = load::progress(&self.0.db, &ReadOptions::default())?;
         let policy = match progress.policies.checked_sub(1) {
             None => PolicyInForce::EveryGroupType,
             Some(last) => match self.0.db.get(policy::key(last))? {
@@ -117,7 +116,7 @@ impl Store {
     /// # Errors
     /// If the flush failed; what was durable before still is.
     pub fn flush(&self) -> Result<Durable, StoreError> {
-        let progress = read_progress(&self.0.db, &ReadOptions::default())?;
+        let progress = load::progress(&self.0.db, &ReadOptions::default())?;
         let mut options = FlushOptions::default();
         options.set_wait(true);
         self.0.db.flush_opt(&options)?;
@@ -171,11 +170,4 @@ impl Store {
     pub fn rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + '_ {
         self.0.db.iterator(rocksdb::IteratorMode::Start).map(|row| row.map_err(Into::into))
     }
-}
-
-pub(crate) fn read_progress(db: &DB, options: &ReadOptions) -> Result<Progress, StoreError> {
-    Ok(match db.get_opt(progress::key(), options)? {
-        Some(value) => progress::decode(&value)?,
-        None => Progress::default(),
-    })
 }

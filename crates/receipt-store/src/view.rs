@@ -9,7 +9,7 @@ use receipt_domain::{
 };
 use rocksdb::{DB, ReadOptions, Snapshot};
 
-use crate::{error::StoreError, horizon::Horizon, load, store::read_progress, time_index};
+use crate::{error::StoreError, horizon::Horizon, load, time_index};
 
 /// One moment of a partition. Everything asked of it is answered from the same state.
 pub struct View<'a> {
@@ -33,7 +33,7 @@ impl<'a> View<'a> {
         let snapshot = db.snapshot();
         let rows = WorkingSet::over_store(Progress::default(), PolicyInForce::EveryGroupType);
         let mut view = Self { db, snapshot, rows, settings, horizon, held };
-        view.rows.progress = read_progress(db, &options(&view.snapshot))?;
+        view.rows.progress = load::progress(db, &options(&view.snapshot))?;
         Ok(view)
     }
 

@@ -13,28 +13,17 @@ mod time_mark;
 
 use std::collections::VecDeque;
 
+pub use crate::outcome::Outcome;
+
 use crate::{
     effects::Effects,
-    event::{ConversationEvent, Event, ReadEvent, ReadTarget, Record, Rejection},
+    event::{ConversationEvent, Event, ReadEvent, ReadTarget, Record},
     id::{ConversationId, UserId},
     readers::INLINE_READERS_MAX,
     settings::Settings,
     state::{Conversation, Cursor},
     working_set::{ConversationNumber, Need, Needs, Position, WorkingSet, known},
 };
-
-/// What became of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is part of the state.
-    Applied,
-    /// It had been applied before: same version, or same message (S12). Changed nothing.
-    Repeated,
-    /// It goes to the dead letters. Changed nothing.
-    Rejected(Rejection),
-    /// Its offset is below the applied one: the state holds it already (R1, R2).
-    Skipped,
-}
 
 /// How a call of [`Fold::advance`] ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,11 +19,13 @@ DATA_DIR ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/receiptd
 LISTEN ?= 127.0.0.1:50051
 ADDR ?= http://$(LISTEN)
 ARGS ?=
+KILLS ?= 500
 
 CARGO_DENY_VERSION := 0.20.2
 BUF_VERSION := 1.75.0
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 BUF := $(TOOLS)/buf-$(BUF_VERSION)/node_modules/.bin/buf
+CLIENTS := $(TOOLS)/clients
 
 .PHONY: help
 help: ## This list.
@@ -36,7 +38,7 @@ run: build ## Build, and start receiptd on the embedded log; options in ARGS="--
 	@exec '$(BIN)/receiptd' --data-dir '$(DATA_DIR)' --listen '$(LISTEN)' $(ARGS)
 
 .PHONY: test
-test: lint build ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
+test: lint build clients ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
 	cargo test $(CARGO_FLAGS)
 
 .PHONY: build
@@ -80,6 +82,10 @@ demo: build ## In another terminal, with `make run` going: play real conversatio
 bench: build ## Measure on this machine, all or some of ARGS="fold group calls"; see docs/benchmarks.md.
 	@exec '$(BIN)/receipt-bench' $(ARGS)
 
+.PHONY: crash
+crash: build ## Kill receiptd 500 times under load, and compare everything each time; KILLS=50 for fewer.
+	RECEIPT_KILLS='$(KILLS)' cargo test $(CARGO_FLAGS) --test crash -- --nocapture kills::
+
 .PHONY: lint
 lint: deps $(CARGO_DENY) $(BUF) ## Formatting, clippy, the contract, and licences and layers of the dependencies.
 	cargo fmt --all --check
@@ -120,3 +126,26 @@ $(BUF):
 	@mkdir -p '$(TOOLS)/buf-$(BUF_VERSION)'
 	@npm install --silent --no-fund --no-audit --prefix '$(TOOLS)/buf-$(BUF_VERSION)' '@bufbuild/buf@$(BUF_VERSION)'
 	@touch '$@'
+
+# Each language's in a folder of its own, with a copy of the list that it was installed from.
+.PHONY: clients
+clients: ## Install what the clients of docs/clients.md need, to be built and tested.
+	@command -v node >/dev/null || { echo 'node is missing: install Node 20 or later (https://nodejs.org)' >&2; exit 1; }
+	@list=tests/clients/python/requirements.txt; dir='$(CLIENTS)/python'; \
+	if ! cmp -s "$$list" "$$dir/requirements.txt" \
+	  || ! PYTHONPATH="$$dir" python3 -c 'import grpc_tools.protoc' 2>/dev/null; then \
+	  echo 'Installing what the client in Python needs'; \
+	  rm -rf "$$dir"; \
+	  python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+	    --root-user-action ignore --target "$$dir" --requirement "$$list"; \
+	  cp "$$list" "$$dir"; \
+	fi
+	@list=tests/clients/typescript/package-lock.json; dir='$(CLIENTS)/typescript'; \
+	if ! cmp -s "$$list" "$$dir/package-lock.json"; then \
+	  echo 'Installing what the client in TypeScript needs'; \
+	  rm -rf "$$dir" "$$dir.new"; \
+	  mkdir -p "$$dir.new"; \
+	  cp "$$list" "$${list%/*}/package.json" "$$dir.new"; \
+	  npm ci --silent --no-fund --no-audit --prefix "$$dir.new"; \
+	  mv "$$dir.new" "$$dir"; \
+	fi

@@ -84,10 +84,11 @@ def watch(receipts, sender, token=None):
 
 # example: errors
 def error_info(error):
-    """Why a call failed: the reason, and what varies in it."""
-    for detail in rpc_status.from_call(error).details:
+    """Why the server refused: the reason, and what varies in it. None where a connection was lost."""
+    status = rpc_status.from_call(error)
+    for detail in status.details if status else ():
         if detail.Is(ErrorInfo.DESCRIPTOR):
             info = ErrorInfo()
             detail.Unpack(info)
-            return info.reason, dict(info.metadata)
+            return info
 # end

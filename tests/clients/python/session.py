@@ -55,8 +55,9 @@ def failure(call):
     try:
         call()
     except grpc.RpcError as error:
-        reason, metadata = client.error_info(error)
-        return error.code().name, reason, metadata
+        info = client.error_info(error)
+        assert info, error
+        return error.code().name, info.reason, info.metadata
     raise AssertionError("the call did not fail")
 
 

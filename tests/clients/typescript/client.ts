@@ -78,7 +78,7 @@ export async function* watch(receipts: Receipts, sender: string, token?: string)
 // end
 
 // example: errors
-/** Why a call failed: the reason, and what varies in it. */
+/** Why the server refused: the reason, and what varies in it. Undefined where a connection was lost. */
 export function errorInfo(error: unknown) {
   return ConnectError.from(error).findDetails(ErrorInfoSchema)[0];
 }

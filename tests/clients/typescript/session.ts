@@ -44,7 +44,8 @@ class Sender {
   }
 
   check(expected: Record<string, { read: number; unread: number; readers: string[] }>) {
-    const known = [...this.counts].map(([id, counts]) => [id, { ...counts, readers: [...this.readers.get(id)!].sort() }]);
+    const readers = (messageId: string) => [...(this.readers.get(messageId) ?? [])].sort();
+    const known = [...this.counts].map(([id, counts]) => [id, { ...counts, readers: readers(id) }]);
     assert.deepEqual(Object.fromEntries(known), expected);
   }
 }

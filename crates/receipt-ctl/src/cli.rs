@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    import::Import, mark::Mark, members::Members, partitions::Partitions, policy::Policy, publish::Publish, read::Read,
-    receipts::Receipts, states::States, watch::Watch,
+    import::Import, load::Load, mark::Mark, members::Members, partitions::Partitions, policy::Policy, publish::Publish,
+    read::Read, receipts::Receipts, states::States, watch::Watch,
 };
 
 /// Ask and tell a running receiptd who has, and who has not, read which message.
@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Partitions(Partitions),
     Watch(Watch),
     Import(Import),
+    Load(Load),
 }
 
 /// Who acts.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod import;
+pub(crate) mod load;
 pub(crate) mod mark;
 pub(crate) mod members;
 pub(crate) mod partitions;
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Partitions(command) => command.run(addr, output).await,
         Command::Watch(command) => command.run(addr, output).await,
         Command::Import(command) => command.run(addr, output).await,
+        Command::Load(command) => command.run(addr, output).await,
     }
 }
 

@@ -6,6 +6,9 @@ use hdrhistogram::Histogram;
 
 use super::plan::{Plan, Read};
 
+/// Longer latencies count as this one. The bound is fixed: a histogram that grows saturates where it happens to be.
+const LATENCY_MAX: Duration = Duration::from_secs(3600);
+
 /// What the streams have told of one message.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message {
@@ -70,7 +73,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(plan: &Plan) -> anyhow::Result<Self> {
-        let histogram = || Histogram::new(3);
+        let histogram = || Histogram::new_with_bounds(1, LATENCY_MAX.as_micros().try_into().unwrap_or(u64::MAX), 3);
         Ok(Self {
             messages: vec![Message::default(); plan.messages()],
             streams_open: 0,
@@ -143,7 +146,8 @@ mod tests {
         tally.told(&plan, &told(2, &[0, 2], false), at);
         tally.told(&plan, &told(2, &[0, 2], false), at);
         assert_eq!((tally.receipts, tally.delta_latency.len()), (2, 2));
-        assert_eq!((tally.delta_latency.min() / 1000, tally.delta_latency.max() / 1000), (50, 250));
+        let ms = |quantile| (tally.delta_latency.value_at_quantile(quantile) + 500) / 1000;
+        assert_eq!((ms(0.5), ms(1.0)), (50, 250));
         assert_eq!(tally.messages[0].last, Some((2, 9)));
         assert_eq!(tally.gone_back, 0);
         tally.told(&plan, &told(1, &[], false), at);
@@ -156,6 +160,17 @@ mod tests {
         assert_eq!(message.told(9, (2, 7), &[1, 4], false), [1, 4]);
         assert_eq!(message.told(9, (6, 3), &[8], true), [8, 0, 2, 3]);
         assert_eq!(message.told(9, (6, 3), &[8], true), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn latencies_keep_their_size_from_microseconds_to_minutes() {
+        let mut histogram = Tally::new(&plan(1, 1, 1, 1)).unwrap().call_latency;
+        let latencies = [Duration::from_micros(400), Duration::from_millis(40), Duration::from_secs(90)];
+        latencies.iter().for_each(|latency| record(&mut histogram, *latency));
+        for (quantile, latency) in [0.3, 0.6, 1.0].into_iter().zip(latencies) {
+            let got = Duration::from_micros(histogram.value_at_quantile(quantile));
+            assert!(got >= latency && got <= latency.mul_f64(1.002), "{got:?} is not {latency:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,172 @@
+//! The crash harness: load with an oracle, kill -9 at random moments, and everything compared.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use receipt_fold_tests::runner;
+use receipt_tests::{random::Random, server::Receipts};
+use tokio::task::JoinSet;
+
+use crate::{
+    client::{Call, Client},
+    compare::{self, Report},
+    ear::{self, Ear},
+    expected::expected,
+    load::{Load, Totals, begin_s, user},
+    oracle::{Oracle, message_id},
+    site::{FOLD_MAX, Site, setting},
+};
+
+/// So little memory that the stores flush now and then, and not only at their end.
+const FLAGS: [&str; 2] = ["--write-buffer-mib", "4"];
+const SENDERS: u64 = 10;
+const USERS: u64 = 160;
+const READERS: u64 = 6;
+/// Conversations that are new in each round, two groups and sometimes one of two.
+const ROUNDS_ACTIVE: u64 = 3;
+/// The server ends well before every so manieth round, so that its stores come back at different places.
+const ENDS_WELL_EVERY: u64 = 15;
+/// The lists of all messages are compared after so many rounds.
+const ALL_EVERY: u64 = 100;
+
+/// R1, R2, R6, S29, S32 to S34: what was acknowledged is there, in counts, lists, times and streams.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
+    let (seed, kills) = (runner::seed(), setting("RECEIPT_KILLS", 20));
+    println!("RECEIPT_SEED={seed} RECEIPT_KILLS={kills}");
+    let mut random = Random::new(seed);
+    let mut site = Site::start(&mut random, &FLAGS).await;
+    let load = Load {
+        client: Client::new(site.channel()),
+        oracle: Arc::default(),
+        stop: Arc::default(),
+        totals: Arc::new(Totals::default()),
+        begin_s: begin_s(),
+        senders: SENDERS,
+        users: USERS,
+    };
+    let mut ears = Vec::new();
+    for sender in 0..SENDERS {
+        ears.push(Ear::open(site.channel(), &user(sender)).await);
+    }
+    let (start, mut report, mut killed, mut round) = (Instant::now(), Report::default(), 0, 0);
+    while killed < kills {
+        round += 1;
+        let active = active(round);
+        killed += one_round(&mut site, &load, round, &active, &mut random).await;
+        let all = if round % ALL_EVERY == 0 { all_ids(&load.oracle) } else { active };
+        report.add(compare_all(&site, &load.oracle, &ears, &all, &mut random).await);
+        if round % 10 == 0 || killed >= kills {
+            println!("{killed} kills in {:.0} s: {:?}, {report:?}", start.elapsed().as_secs_f64(), load.totals);
+        }
+        report.assert_same();
+    }
+    last_readers(&load).await;
+    let all = all_ids(&load.oracle);
+    report.add(compare_all(&site, &load.oracle, &ears, &all, &mut random).await);
+    let oracle = load.oracle.lock().unwrap();
+    ear::last_words(&ear::all(&ears), &oracle, true).await;
+    report.assert_same();
+    let told = ears.iter().map(|ear| ear.heard.lock().unwrap().deltas).sum::<u64>();
+    let messages = oracle.0.values().map(|conversation| conversation.messages.len()).sum::<usize>();
+    println!("{messages} messages, {told} deltas, {:?}, {report:?}", load.totals);
+    assert!(load.totals.again.load(Ordering::Relaxed) > 0, "nobody noticed a crash");
+}
+
+/// The ids of the conversations that are written in a round.
+fn active(round: u64) -> Vec<String> {
+    let rounds = round.saturating_sub(ROUNDS_ACTIVE - 1).max(1)..=round;
+    rounds.flat_map(|round| [format!("g{round}a"), format!("g{round}b"), format!("d{round}")]).collect()
+}
+
+fn all_ids(oracle: &Mutex<Oracle>) -> Vec<String> {
+    oracle.lock().unwrap().0.keys().cloned().collect()
+}
+
+/// Load, and a crash or two in the middle of it; returns once all is acknowledged, with the number of crashes.
+async fn one_round(site: &mut Site, load: &Load, round: u64, active: &[String], random: &mut Random) -> u64 {
+    let load = Load { stop: Arc::new(AtomicBool::new(false)), ..load.clone() };
+    let mut tasks = JoinSet::new();
+    for id in active {
+        tasks.spawn(load.clone().write(id.clone(), Random::new(random.below(u64::MAX))));
+    }
+    for _ in 0..READERS {
+        tasks.spawn(load.clone().read(active.to_vec(), Random::new(random.below(u64::MAX))));
+    }
+    let mut kills = 0;
+    loop {
+        // At a random moment, which is what this is about.
+        tokio::time::sleep(Duration::from_millis(random.below(500))).await;
+        site.kill_9().await;
+        kills += 1;
+        if random.below(5) > 0 {
+            break;
+        }
+    }
+    if round.is_multiple_of(ENDS_WELL_EVERY) {
+        site.server().folded(FOLD_MAX).await;
+        site.term().await;
+    }
+    tokio::time::sleep(Duration::from_millis(random.below(200))).await;
+    load.stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("a task that goes on until all is acknowledged");
+    }
+    kills
+}
+
+/// Counts of all, lists of some, and every sender's last word of all.
+async fn compare_all(
+    site: &Site,
+    oracle: &Mutex<Oracle>,
+    ears: &[Ear],
+    listed: &[String],
+    random: &mut Random,
+) -> Report {
+    let partitions = site.server().folded(FOLD_MAX).await;
+    assert!(partitions.iter().all(|partition| partition.sealed.is_empty()), "{partitions:?}");
+    let oracle = oracle.lock().unwrap();
+    let (mut client, mut report) = (Receipts::new(site.channel()), Report::default());
+    compare::counts(&mut client, &oracle, &mut report).await;
+    let listed = listed.iter().filter(|id| oracle.0.contains_key(*id));
+    compare::lists(&mut client, &oracle, listed, random, &mut report).await;
+    ear::last_words(&ear::all(ears), &oracle, false).await;
+    report
+}
+
+/// One more reader of each message that somebody has not read, though they may have left, so that every sender's last word also
+/// tells who has left.
+async fn last_readers(load: &Load) {
+    let mut calls = Vec::new();
+    for (id, conversation) in &mut load.oracle.lock().unwrap().0 {
+        for number in 0..conversation.messages.len() {
+            let wanted = expected(conversation, number);
+            let mut others = wanted.unread.iter().chain(&wanted.left_unread);
+            let Some(user_id) = others.next().filter(|_| conversation.messages[number].asks) else { continue };
+            conversation.read(user_id, number, None);
+            calls.push(Call::Receipts(receipt_proto::v1::SendMessageReadReceiptsRequest {
+                user_id: user_id.clone(),
+                conversation_id: id.clone(),
+                message_ids: vec![message_id(number)],
+                wait: false,
+            }));
+        }
+    }
+    let mut tasks = JoinSet::new();
+    for part in calls.chunks(calls.len().div_ceil(8).max(1)) {
+        let (part, mut client) = (part.to_vec(), load.client.clone());
+        tasks.spawn(async move {
+            for call in part {
+                client.acknowledged(&call).await;
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("acknowledged");
+    }
+}

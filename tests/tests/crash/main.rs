@@ -1,0 +1,15 @@
+//! Crashes, cuts and slow clients: the real receiptd as a process, under load, against an oracle.
+
+// All of this is tests: where they cannot go on, they have failed.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+
+mod client;
+mod coalesce;
+mod compare;
+mod ear;
+mod expected;
+mod heard;
+mod kills;
+mod load;
+mod oracle;
+mod site;

@@ -51,6 +51,8 @@ define ctl
 @RECEIPTCTL_ADDR='$(ADDR)' '$(BIN)/receiptctl' $(1)
 endef
 
+# Sends many of the private messages, most of which are answered.
+WATCHED := 9
 # Of the private messages: two that were answered, and the conversation's last.
 PRIVATE := --conversation c8-99 m9813 m9819 m9847
 # Of the channel: message 1000 of a stretch of 1,958.
@@ -62,7 +64,12 @@ demo: build ## In another terminal, with `make run` going: play real conversatio
 	@for try in {1..300}; do \
 	  if RECEIPTCTL_ADDR='$(ADDR)' '$(BIN)/receiptctl' partitions >/dev/null 2>&1; then exit 0; fi; sleep 1; done; \
 	  echo 'receiptd does not answer at $(ADDR): start it with `make run` in another terminal' >&2; exit 1
-	$(call ctl,import college-msg tests/data/college-msg.tsv.gz)
+	@printf '\nWhile private messages play in, one of their senders is told who has read them:\n'
+	@printf '\n\033[1m$$ receiptctl watch --user $(WATCHED) --oldest & receiptctl import college-msg tests/data/college-msg.tsv.gz\033[0m\n'
+	@export RECEIPTCTL_ADDR='$(ADDR)'; \
+	'$(BIN)/receiptctl' watch --user $(WATCHED) --oldest --for 5m 2>/dev/null > >(head -n 8) & watch=$$!; \
+	imported=0; '$(BIN)/receiptctl' import college-msg tests/data/college-msg.tsv.gz || imported=$$?; \
+	sleep 1; kill $$watch 2>/dev/null || true; wait $$watch || true; exit $$imported
 	$(call ctl,import ubuntu-irc tests/data/ubuntu-irc.tsv.gz)
 	@printf '\nWaiting until the state has all of it ...\n'; \
 	for try in {1..300}; do \

@@ -21,15 +21,20 @@ pub struct List<'a> {
     pub size: usize,
 }
 
-impl List<'_> {
+impl<'a> List<'a> {
+    /// What is to be asked for one page.
+    #[must_use]
+    pub fn request(&self, start: Option<(PageStart, u64, u64)>) -> PageRequest<'a> {
+        let List { conversation, message, asker, filter, latest_first, size } = *self;
+        PageRequest { conversation, message, asker, filter, latest_first, size, start }
+    }
+
     /// One page.
     ///
     /// # Panics
     /// If the store can't be read, or if there is no answer about the message.
     pub fn page(&self, view: &mut View<'_>, start: Option<(PageStart, u64, u64)>) -> Page {
-        let List { conversation, message, asker, filter, latest_first, size } = *self;
-        let request = PageRequest { conversation, message, asker, filter, latest_first, size, start };
-        view.page(&request).expect("a store that can be read").expect("a message that can be listed")
+        view.page(&self.request(start)).expect("a store that can be read").expect("a message that can be listed")
     }
 
     /// All entries, from first to last.

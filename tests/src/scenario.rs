@@ -2,6 +2,7 @@
 
 use receipt_domain::{
     event::{AudienceSpec, Change, ConversationEvent, Event, ReadEvent, ReadTarget, Record},
+    fold::Outcome,
     id::{ConversationId, GroupType, Id, MessageId, UserId},
     settings::Settings,
 };
@@ -102,11 +103,12 @@ impl Script {
     ///
     /// # Panics
     /// If the store can't be read or written.
-    pub fn fold_into(&mut self, store: &Store, inline_readers_max: usize) {
+    pub fn fold_into(&mut self, store: &Store, inline_readers_max: usize) -> Vec<Outcome> {
         let conversations = self.conversations[self.folded.0..].iter().cloned().map(Input::Conversations);
         let reads = self.reads[self.folded.1..].iter().cloned().map(Input::Reads);
-        batch(store, inline_readers_max, conversations.chain(reads));
+        let outcomes = batch(store, inline_readers_max, conversations.chain(reads));
         self.folded = (self.conversations.len(), self.reads.len());
+        outcomes
     }
 
     /// What the specification says of it.

@@ -6,5 +6,8 @@
 mod layers;
 mod projector;
 mod store_convergence;
+mod store_expiry;
+mod store_large_group;
 mod store_queries;
+mod store_refusals;
 mod store_time_index;

@@ -9,6 +9,7 @@ pub mod dir;
 pub mod feed;
 pub mod pages;
 pub mod poll;
+pub mod port;
 pub mod random;
 pub mod scenario;
 pub mod server;

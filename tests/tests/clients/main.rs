@@ -7,10 +7,13 @@ mod document;
 mod language;
 mod program;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
+use receipt_fold_tests::runner;
 use receipt_tests::{
     poll::until,
+    port,
+    random::Random,
     server::{DataDir, Server},
 };
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -20,8 +23,8 @@ use crate::{
     program::Program,
 };
 
-/// How long it may take until the killed server is back.
-const BACK_MAX: Duration = Duration::from_secs(60);
+/// How long it may take until the server serves.
+const SERVES_MAX: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_in_python_reads_asks_subscribes_and_resumes() {
@@ -38,16 +41,22 @@ async fn session(language: &Language) {
     let checkout = language.checkout();
     Program::start(language.build(&checkout)).ends().await;
     let dir = DataDir::new();
-    let server = Server::start(&dir, &[]).await;
-    let addr = server.addr;
+    let addr = port::lasting(&mut Random::new(runner::seed()));
+    let server = serve(&dir, addr).await;
     let mut client = Program::start(language.run(&checkout, &addr.to_string()));
     client.says("READY-FOR-KILL").await;
     server.kill_9();
-    let server = Server::start_unchecked(&dir, &addr.to_string(), &[]).await;
-    until("receiptd serves", BACK_MAX, async || (server.health().await == ServingStatus::Serving).then_some(())).await;
+    let _server = serve(&dir, addr).await;
     client.hears("GO");
     client.says("DONE").await;
     client.ends().await;
+}
+
+async fn serve(dir: &DataDir, addr: SocketAddr) -> Server {
+    let server = Server::start_unchecked(dir, &addr.to_string(), &[]).await;
+    until("receiptd serves", SERVES_MAX, async || (server.health().await == ServingStatus::Serving).then_some(()))
+        .await;
+    server
 }
 
 #[test]
@@ -56,6 +65,10 @@ fn the_document_shows_what_runs() {
         let shown = document::blocks(language.fence);
         let run = document::examples(&language.source(), language.comment);
         assert!(!run.is_empty(), "{} has no examples", language.name);
-        assert_eq!(shown, run, "docs/clients.md and {} differ", language.source().display());
+        let differ = shown.iter().zip(&run).find(|(shown, run)| shown != run);
+        if let Some((shown, run)) = differ {
+            panic!("docs/clients.md shows:\n{shown}\n{} has:\n{run}", language.source().display());
+        }
+        assert_eq!(shown.len(), run.len(), "docs/clients.md and {} differ", language.source().display());
     }
 }

@@ -18,9 +18,14 @@ pub(crate) fn file(kind: Kind) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data").join(format!("{}.tsv.gz", kind.name()))
 }
 
+/// Where an import notes how far it is.
+pub(crate) fn state_file(dir: &DataDir, kind: Kind) -> PathBuf {
+    dir.beside(&format!("{}.json", kind.name()))
+}
+
 /// Starts the import of a data set, or goes on with it.
 pub(crate) fn start(server: &Server, dir: &DataDir, kind: Kind) -> ctl::Running {
-    let (file, state) = (file(kind), dir.beside(&format!("{}.json", kind.name())));
+    let (file, state) = (file(kind), state_file(dir, kind));
     let args = ["import", kind.name(), file.to_str().unwrap(), "--state", state.to_str().unwrap(), "--json"];
     ctl::start(server, &args)
 }

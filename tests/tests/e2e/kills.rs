@@ -46,6 +46,11 @@ async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
         let (signal, ctl) = [("9", ""), ("9", ", and of receiptctl"), ("9", ""), ("TERM", "")][round];
         println!("RECEIPT_SEED={seed}: kill -{signal} of receiptd at {at} of {events} records{ctl}");
         progress(&server, at).await;
+        if round == 1 {
+            // It notes it now and then; without, it would begin again.
+            let noted = async || import::state_file(&dir, Kind::UbuntuIrc).is_file().then_some(());
+            until("receiptctl notes how far it is", PROGRESS_MAX, noted).await;
+        }
         assert!(!irc.has_ended(), "the import is over before it is interrupted");
         if signal == "9" {
             server.kill_9();

@@ -1,7 +1,5 @@
 //! From start to end: open, fold, serve, drain, close.
 
-use std::{pin::pin, time::Duration};
-
 use anyhow::{Context, bail};
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
 use receipt_notifier::Notifier;
@@ -16,15 +14,13 @@ use tokio::{
 use crate::{config::Config, data_dir::DataDir};
 
 const MIB: usize = 1 << 20;
-/// How long calls in flight are waited for at the end.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// If it can't start or serve.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
-    let stopping = stop_on_signal()?;
+    let mut stopping = stop_on_signal()?;
     let data_dir = DataDir::take(&config.data_dir)?;
     let log = Log::open_embedded(EmbeddedOptions {
         dir: data_dir.log(),
@@ -45,48 +41,29 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let projector = Projector::start(&log, &options, &runtime)?;
     let options = receipt_notifier::Options { dir: data_dir.inboxes(), settings: config.fold, resources };
     let notifier = Notifier::start(&log, &options, &runtime)?;
-    announce(&log, &projector, &listener)?;
     if let Some(why) = nothing_serves(&projector) {
         projector.stop().await;
         notifier.stop().await;
         bail!("no partition can serve: {why}");
     }
+    announce(&log, &projector, &listener)?;
     let context = receipt_api::Context {
         log: log.clone(),
         partitions: projector.partitions().to_vec(),
         inboxes: notifier.inboxes().to_vec(),
         stream_limits: config.stream_limits,
     };
-    let served = serve(context, listener, stopping).await;
+    let until_asked = async move {
+        // Nobody left to say so is as good a reason to stop.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let served = receipt_api::serve(context, listener, until_asked).await;
     // Whatever was acknowledged is in the log; the state is made durable so that the next start has little to read.
     projector.stop().await;
     notifier.stop().await;
     log.close()?;
     tracing::info!("stopped");
-    served
-}
-
-async fn serve(
-    context: receipt_api::Context,
-    listener: TcpListener,
-    stopping: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let (mut asked, mut late) = (stopping.clone(), stopping);
-    let until_asked = async move {
-        let _ = asked.wait_for(|stop| *stop).await;
-    };
-    let drained_too_long = async move {
-        let _ = late.wait_for(|stop| *stop).await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    let server = pin!(receipt_api::serve(context, listener, until_asked));
-    tokio::select! {
-        served = server => Ok(served?),
-        () = drained_too_long => {
-            tracing::warn!(seconds = DRAIN.as_secs(), "calls in flight took too long, and are cut off");
-            Ok(())
-        }
-    }
+    Ok(served?)
 }
 
 /// Why no partition at all can serve, such as settings that are not those of the stores.
@@ -102,17 +79,19 @@ fn announce(log: &Log, projector: &Projector, listener: &TcpListener) -> anyhow:
     println!("receiptd listens on {}", listener.local_addr()?);
     println!("log {} (embedded), {} partitions", log.id(), log.partitions());
     for partition in projector.partitions() {
-        let (number, applied) = (partition.number(), partition.applied());
+        let number = partition.number();
+        // Folding goes on already; what was durable is what it went on from.
+        let from = partition.store().map(|store| store.durable()).unwrap_or_default();
         let end = |topic| log.end_offset(topic, number);
         match partition.phase() {
             Phase::Sealed(why) => println!("partition {number} does not serve: {why}"),
             _ => println!(
                 "partition {number} from {} at offset {} of {}, {} at {} of {}",
                 Topic::Conversations.name(),
-                applied.conversations,
+                from.conversations_offset,
                 end(Topic::Conversations),
                 Topic::Reads.name(),
-                applied.reads,
+                from.reads_offset,
                 end(Topic::Reads),
             ),
         }

@@ -78,7 +78,10 @@ pub struct ResumeToken {
     pub partition: u32,
     /// The next offset there that the sender has not been told of.
     pub offset: u64,
-    /// Log time there when the token was made, in milliseconds: it says whether what changed since is still kept.
+    /// All that deltas before this offset brought has been told. Before `offset` only where more had changed than one
+    /// response holds: entries further on may have readers from in between.
+    pub since: u64,
+    /// Log time up to which all has been told, in milliseconds: it says whether what changed since is still kept.
     pub log_time_ms: u64,
     /// Whose it is.
     pub sender: String,

@@ -6,16 +6,12 @@ use std::{
 };
 
 use receipt_codec::token::ResumeToken;
-use receipt_domain::{
-    effects::Delta,
-    id::UserId,
-    inbox::{self, InboxProgress},
-};
+use receipt_domain::{effects::Delta, id::UserId, inbox};
 use receipt_projector::Unserved;
 use receipt_store::StoreError;
 use tokio::sync::Notify;
 
-use crate::inbox::Inbox;
+use crate::{cursor::Cursor, inbox::Inbox};
 
 /// Entries of one response, at most.
 const RESPONSE_DELTAS_MAX: usize = 200;
@@ -66,8 +62,9 @@ pub struct Subscription {
     log_id: [u8; 16],
     sender: UserId,
     wakeup: Arc<Notify>,
-    /// The next offset that the sender has not been told of.
-    next_offset: u64,
+    cursor: Cursor,
+    /// Log time up to which all has been told.
+    log_time_ms: u64,
     reset: bool,
     /// Whether the first response was made.
     begun: bool,
@@ -84,23 +81,30 @@ impl Subscription {
         let store = inbox.serving().map_err(SubscribeError::Unserved)?;
         let progress = store.progress()?;
         let retention_ms = store.settings().retention_ms;
-        let (next_offset, reset) = match start {
-            Start::Now => (progress.offset, false),
-            Start::Oldest => (0, false),
+        let now_ms = progress.log_time_ms;
+        let (cursor, log_time_ms, reset) = match start {
+            Start::Now => (Cursor::at(progress.offset), now_ms, false),
+            Start::Oldest => (Cursor::at(0), now_ms.saturating_sub(retention_ms), false),
             // Of another log: its offsets mean nothing here.
-            Start::After(token) if token.log_id != log_id => (progress.offset, true),
+            Start::After(token) if token.log_id != log_id => (Cursor::at(progress.offset), now_ms, true),
             Start::After(token) if token.sender != sender.as_str() || token.partition != inbox.number() => {
                 return Err(SubscribeError::ForeignToken);
             }
             Start::After(token) => {
+                // Log time 0: nothing had been told to anybody yet, so nothing can have been missed by its age.
                 let expired = retention_ms != 0
+                    && token.log_time_ms != 0
                     && token.log_time_ms.saturating_add(retention_ms) < progress.log_time_ms
                     && token.offset < progress.offset;
-                if expired || token.offset > progress.offset { (progress.offset, true) } else { (token.offset, false) }
+                if expired || token.offset > progress.offset {
+                    (Cursor::at(progress.offset), now_ms, true)
+                } else {
+                    (Cursor { since: token.since.min(token.offset), next: token.offset }, token.log_time_ms, false)
+                }
             }
         };
         let wakeup = inbox.0.wakeups.of(&sender);
-        Ok(Self { inbox, log_id, sender, wakeup, next_offset, reset, begun: false, last_change: None })
+        Ok(Self { inbox, log_id, sender, wakeup, cursor, log_time_ms, reset, begun: false, last_change: None })
     }
 
     /// The next response: at once at the first call, then when something changed, or a heartbeat.
@@ -130,7 +134,8 @@ impl Subscription {
     }
 
     fn tell(&mut self, told: Told) -> Told {
-        self.next_offset = told.token.offset;
+        self.log_time_ms = told.token.log_time_ms;
+        self.cursor = Cursor { since: told.token.since, next: told.token.offset };
         self.reset = false;
         self.begun = true;
         if !told.deltas.is_empty() {
@@ -142,34 +147,33 @@ impl Subscription {
     /// What there is to tell now.
     fn read(&self) -> Result<Told, SubscribeError> {
         let store = self.inbox.serving().map_err(SubscribeError::Unserved)?;
-        let (entries, progress) = store.after(&self.sender, self.next_offset, RESPONSE_DELTAS_MAX)?;
+        let (entries, progress) = store.after(&self.sender, self.cursor.next, RESPONSE_DELTAS_MAX)?;
         // A full response ends at its last entry; another has read the inbox to its end.
-        let offset = match entries.last() {
-            Some((last, _)) if entries.len() == RESPONSE_DELTAS_MAX => last + 1,
-            _ => progress.offset.max(self.next_offset),
-        };
+        let last = entries.last().filter(|_| entries.len() == RESPONSE_DELTAS_MAX);
+        let cursor = self.cursor.after(last.map(|(offset, _)| *offset), progress.offset);
+        // What is still to be told is no older than that entry.
+        let log_time_ms = last.map_or(progress.log_time_ms, |(_, entry)| entry.log_time_ms);
         let deltas = entries.into_iter().map(|(_, entry)| {
-            let change = inbox::tell(&entry, self.next_offset);
+            let change = inbox::tell(&entry, self.cursor.since);
             (Delta { sender: self.sender.clone(), change }, entry.token)
         });
         let deltas = deltas.collect();
-        Ok(Told { deltas, token: self.token(offset, &progress), reset: self.reset })
+        Ok(Told { deltas, token: self.token(cursor, log_time_ms), reset: self.reset })
     }
 
     /// The token of where the stream stands, for a last word.
     #[must_use]
     pub fn resume_token(&self) -> ResumeToken {
-        let progress = InboxProgress::default();
-        let progress = self.inbox.store().and_then(|store| store.progress().ok()).unwrap_or(progress);
-        self.token(self.next_offset, &progress)
+        self.token(self.cursor, self.log_time_ms)
     }
 
-    fn token(&self, offset: u64, progress: &InboxProgress) -> ResumeToken {
+    fn token(&self, cursor: Cursor, log_time_ms: u64) -> ResumeToken {
         ResumeToken {
             log_id: self.log_id,
             partition: self.inbox.number(),
-            offset,
-            log_time_ms: progress.log_time_ms,
+            offset: cursor.next,
+            since: cursor.since,
+            log_time_ms,
             sender: self.sender.as_str().to_owned(),
         }
     }

@@ -67,8 +67,8 @@ impl Heard {
         let before = &last.receipt;
         if receipt.read_count < before.read_count
             || receipt.unread_count > before.unread_count
-            || receipt.recalled < before.recalled
-            || receipt.is_peer_read < before.is_peer_read
+            || (before.recalled && !receipt.recalled)
+            || (before.is_peer_read && !receipt.is_peer_read)
         {
             self.wrong.push(format!("S33: goes back from {before:?} to {receipt:?}"));
         }

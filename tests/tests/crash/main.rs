@@ -2,6 +2,8 @@
 
 // All of this is tests: where they cannot go on, they have failed.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+// The oracle is compared while the load rests, so nobody waits for its lock.
+#![allow(clippy::await_holding_lock)]
 
 mod client;
 mod coalesce;
@@ -12,4 +14,6 @@ mod heard;
 mod kills;
 mod load;
 mod oracle;
+mod proxy;
+mod resume;
 mod site;

@@ -1,11 +1,9 @@
 //! One data directory and one address: receiptd there is killed and started again, and its clients come back.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use receipt_tests::{
+    port,
     random::Random,
     server::{DataDir, Server},
 };
@@ -30,7 +28,7 @@ pub(crate) struct Site {
 impl Site {
     /// With receiptd serving.
     pub(crate) async fn start(random: &mut Random, flags: &[&'static str]) -> Self {
-        let addr = SocketAddr::from(([127, 0, 0, 1], free_port(random)));
+        let addr = port::lasting(random);
         let mut site = Self { dir: DataDir::new(), flags: flags.to_vec(), server: None, addr };
         site.restart().await;
         site.server().folded(FOLD_MAX).await;
@@ -70,14 +68,4 @@ impl Site {
 pub(crate) fn channel(addr: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{addr}")).expect("a URL");
     endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(5)).connect_lazy()
-}
-
-/// A port that stays free while nobody listens on it: systems do not give these to clients.
-fn free_port(random: &mut Random) -> u16 {
-    loop {
-        let port = 20_000 + u16::try_from(random.below(10_000)).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use receipt_log::{Log, Topic};
 use receipt_projector::{Phase, Unserved};
 use receipt_store::InboxStore;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ pub(crate) struct State {
 pub(crate) struct Shared {
     pub(crate) number: u32,
     pub(crate) store: Option<InboxStore>,
+    pub(crate) log: Log,
     pub(crate) wakeups: Wakeups,
     pub(crate) state: watch::Sender<State>,
 }
@@ -70,6 +72,12 @@ impl Inbox {
             Ok(state) => state.phase.clone(),
             Err(_) => Phase::Stopped,
         }
+    }
+
+    /// When the first delta from an offset on arrived, in milliseconds; `None` where the log has it no more.
+    pub(crate) fn delta_arrival_ms(&self, offset: u64) -> Option<u64> {
+        let records = self.0.log.read(Topic::Deltas, self.number(), offset, 1, usize::MAX);
+        records.ok()?.first()?.timestamp_ms
     }
 
     pub(crate) fn ended(&self, phase: Phase) {

@@ -80,7 +80,8 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
     let applied_offset = store.as_ref().map_or(0, InboxStore::durable_offset);
     let (state, _) = watch::channel(State { applied_offset, phase: Phase::CatchingUp });
     let store_of = store.as_ref().ok().cloned();
-    let inbox = Inbox(Arc::new(Shared { number, store: store_of, wakeups: Wakeups::default(), state }));
+    let inbox =
+        Inbox(Arc::new(Shared { number, store: store_of, log: log.clone(), wakeups: Wakeups::default(), state }));
     let machine = store.map_err(ProjectorError::from).and_then(|store| Machine::new(log.clone(), store, inbox.clone()));
     match machine {
         Ok(machine) => (inbox, Some(machine)),

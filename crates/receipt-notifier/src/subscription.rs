@@ -91,11 +91,10 @@ impl Subscription {
                 return Err(SubscribeError::ForeignToken);
             }
             Start::After(token) => {
-                // Log time 0: nothing had been told to anybody yet, so nothing can have been missed by its age.
-                let expired = retention_ms != 0
-                    && token.log_time_ms != 0
-                    && token.log_time_ms.saturating_add(retention_ms) < progress.log_time_ms
-                    && token.offset < progress.offset;
+                // Only what came after the token can have been missed: a partition may have been quiet since long before.
+                let expired = token.offset < progress.offset
+                    && !store.settings().keeps(token.log_time_ms, now_ms)
+                    && inbox.delta_arrival_ms(token.offset).is_none_or(|ms| !store.settings().keeps(ms, now_ms));
                 if expired || token.offset > progress.offset {
                     (Cursor::at(progress.offset), now_ms, true)
                 } else {

@@ -192,6 +192,38 @@ async fn s34_wrong_tokens_are_refused_and_old_ones_reset() {
 }
 
 #[tokio::test]
+async fn s34_a_token_from_a_quiet_partition_is_as_young_as_what_came_after_it() {
+    const DAY_MS: u64 = 24 * 3_600_000;
+    let server = Server::start().await;
+    settled(&server).await;
+    server.read("u1", "c", &["m1"]).await;
+    let mut seen = Seen::default();
+    let oldest = Some(Start::Oldest(v1::Oldest {}));
+    seen.until(&mut subscribe(&server, "ann", oldest).await, "m1", 1).await;
+    // 29 days without a delta; then a token, two days away, and one more read.
+    server.advance(29 * DAY_MS);
+    server.publish(vec![to_all("c", "m3", "ann")]).await;
+    let quiet = next(&mut subscribe(&server, "ann", None).await).await.resume_token;
+    server.advance(2 * DAY_MS);
+    server.read("u2", "c", &["m3"]).await;
+    let resume = |token: &str| Some(Start::ResumeToken(token.to_owned()));
+    let mut stream = subscribe(&server, "ann", resume(&quiet)).await;
+    let told = next(&mut stream).await;
+    assert!(!told.reset, "nothing was missed");
+    seen.take(told);
+    seen.until(&mut stream, "m3", 1).await;
+    // Whoever comes with a token from before what has expired is told so.
+    server.advance(29 * DAY_MS);
+    server.publish(vec![to_all("c", "m4", "ann")]).await;
+    server.advance(2 * DAY_MS);
+    server.read("u3", "c", &["m4"]).await;
+    drop(stream);
+    let told = next(&mut subscribe(&server, "ann", resume(&quiet)).await).await;
+    assert!(told.reset && told.deltas.is_empty(), "the delta of m3 is gone");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn streams_of_one_user_are_limited_and_end_with_a_last_word() {
     let server = Server::start().await;
     settled(&server).await;

@@ -124,7 +124,7 @@ fn measure(members: usize) -> anyhow::Result<Vec<(&'static str, Duration)>> {
     }
     let mut results = Vec::new();
     // Pages first: half have read, half have not.
-    for (name, filter) in [("page of 50, READ", MemberFilter::Read), ("page of 50, UNREAD", MemberFilter::Unread)] {
+    for (name, filter) in [("page of 40, READ", MemberFilter::Read), ("page of 40, UNREAD", MemberFilter::Unread)] {
         results.push((name, page_in_the_middle(&bench, &message, filter, members)?));
     }
     results.push(("join", timed(&mut bench, |bench, n| bench.event(Change::MembersAdded(vec![user(members + n)?])))?));
@@ -181,7 +181,7 @@ fn page_in_the_middle(
         asker: None,
         filter,
         latest_first: false,
-        size: 50,
+        size: 40,
         start: None,
     };
     // Half of the list is walked to come to its middle.
@@ -196,7 +196,7 @@ fn page_in_the_middle(
         let start = Instant::now();
         let page = bench.store.view()?.page(&request)?.map_err(|why| anyhow::anyhow!("{why:?}"))?;
         times.push(start.elapsed());
-        anyhow::ensure!(page.members.len() == 50, "{} entries", page.members.len());
+        anyhow::ensure!(page.members.len() == 40, "{} entries", page.members.len());
     }
     Ok(median(times))
 }

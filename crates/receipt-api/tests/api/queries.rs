@@ -27,7 +27,7 @@ fn error(error: ReceiptError) -> Option<Answer> {
 }
 
 #[tokio::test]
-async fn s24_s25_each_message_has_its_own_answer() {
+async fn s24_s25_s40_each_message_has_its_own_answer() {
     let server = started().await;
     let asked = [("g", "m"), ("g", "none"), ("nowhere", "m"), ("g", "quiet"), ("p", "m"), ("g", "m")];
     let counts = server.counts("a", &asked, &[]).await;

@@ -67,7 +67,7 @@ async fn settled(server: &Server) -> (Vec<String>, String) {
 }
 
 #[tokio::test]
-async fn s31_s32_s37_only_the_sender_is_told_and_at_once_with_a_token() {
+async fn s31_s32_s37_s38_only_the_sender_is_told_and_at_once_with_a_token() {
     let server = Server::start().await;
     settled(&server).await;
     let (mut ann, mut bob) = (subscribe(&server, "ann", None).await, subscribe(&server, "u1", None).await);
@@ -129,6 +129,28 @@ async fn s33_s34_s36_a_token_resumes_exactly_and_streams_are_independent() {
     }
     assert_eq!(again.counts, oldest.counts);
     drop((stream, other));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn s35_a_client_that_does_not_read_holds_nobody_up_and_misses_nothing() {
+    let server = Server::start().await;
+    let (members, _) = settled(&server).await;
+    let mut slow = subscribe(&server, "ann", None).await;
+    let (mut quick, mut seen) = (subscribe(&server, "ann", None).await, Seen::default());
+    seen.take(next(&mut quick).await);
+    for user in &members {
+        server.read(user, "c", &["m1", "m2"]).await;
+    }
+    seen.until(&mut quick, "m1", 300).await;
+    seen.until(&mut quick, "m2", 300).await;
+    // It has not been looked at until now.
+    let mut late = Seen::default();
+    late.until(&mut slow, "m1", 300).await;
+    late.until(&mut slow, "m2", 300).await;
+    assert_eq!(late.counts, seen.counts);
+    assert!(late.deltas < 600, "coalesced: {} deltas of 600 receipts", late.deltas);
+    drop((slow, quick));
     server.stop().await;
 }
 

@@ -36,6 +36,6 @@ fn converges(history: &History, resources: &Resources) -> Result<(), TestCaseErr
 #[test]
 fn r1_r2_the_store_equals_the_model() {
     let resources = Resources::new(1 << 20, 1 << 20);
-    let wanted = histories_wanted(2_000);
+    let wanted = histories_wanted(10_000);
     check("convergence on RocksDB", wanted, &histories(), |history| converges(&history, &resources));
 }

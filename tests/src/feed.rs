@@ -20,7 +20,7 @@ pub enum Input {
 /// What a test's store is created for.
 #[must_use]
 pub fn identity(settings: Settings) -> Identity {
-    Identity { log_id: [7; 16], partition: 0, partitions: 1, settings }
+    Identity { log_id: [7; 16], partition: 0, partitions: 1, settings, origin: "cluster c, topic t 7".to_owned() }
 }
 
 /// A fold over a store. Read sets go into chunks at so many readers.

@@ -13,6 +13,7 @@ use std::{
 use receipt_proto::v1::{
     self, receipt_admin_service_client::ReceiptAdminServiceClient, receipt_service_client::ReceiptServiceClient,
 };
+use receipt_test_engine as engine;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -68,6 +69,7 @@ impl Server {
     /// # Panics
     /// If it does not.
     pub async fn start_unchecked(dir: &DataDir, listen: &str, flags: &[&str]) -> Self {
+        topics(dir, flags).await;
         let log_file = dir.path().with_extension("stderr");
         let stderr = File::options().create(true).append(true).open(&log_file).expect("a file for log lines");
         let mut command = receiptd(dir, listen, flags);
@@ -217,7 +219,22 @@ fn receiptd(dir: &DataDir, listen: &str, flags: &[&str]) -> Command {
     let mut command = Command::new(binary("receiptd"));
     // In the environment, so that a flag may say otherwise.
     command.env_clear().env("RECEIPTD_LISTEN", listen).arg("--data-dir").arg(dir.path()).args(flags);
+    if let Some(servers) = engine::kafka() {
+        command.env("RECEIPTD_KAFKA", servers).env("RECEIPTD_TOPIC_PREFIX", engine::topic_prefix(&dir.path()));
+    }
     command
+}
+
+/// On Kafka, the topics that receiptd with these flags needs: the embedded log makes itself.
+async fn topics(dir: &DataDir, flags: &[&str]) {
+    let Some(servers) = engine::kafka() else { return };
+    let partitions = flags.iter().skip_while(|flag| **flag != "--partitions").nth(1);
+    let partitions = partitions.and_then(|number| number.parse().ok()).unwrap_or(4);
+    // What a test has asked for wrongly is for receiptd to refuse.
+    if (1..=1024).contains(&partitions) {
+        let options = engine::kafka_options(servers, &dir.path());
+        receipt_log::create_topics(&options, partitions, 1).await.expect("topics");
+    }
 }
 
 /// Runs receiptd to its end, which has to come by itself.
@@ -225,6 +242,7 @@ fn receiptd(dir: &DataDir, listen: &str, flags: &[&str]) -> Command {
 /// # Panics
 /// If it goes on.
 pub async fn receiptd_to_its_end(dir: &DataDir, flags: &[&str]) -> Output {
+    topics(dir, flags).await;
     let mut command = receiptd(dir, "127.0.0.1:0", flags);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("receiptd starts");
     let end = tokio::time::Instant::now() + END_MAX;

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     api::{self, Api, blocking},
+    deadline::Deadline,
     error,
     token::Positions,
 };
@@ -22,6 +23,7 @@ pub(crate) async fn set_policy(
     api: &Api,
     request: Request<v1::SetReceiptPolicyRequest>,
 ) -> Result<Response<v1::SetReceiptPolicyResponse>, Status> {
+    let deadline = Deadline::of(&request);
     let policy = request.into_inner().policy;
     let policy = policy.ok_or_else(|| error::invalid(InvalidField::rule("policy", "must be given")))?;
     let policy = receipt_proto::policy(&policy).map_err(|why| error::invalid(why.within("policy")))?;
@@ -36,7 +38,8 @@ pub(crate) async fn set_policy(
         let _one_at_a_time = policy_appends.lock().await;
         log.append_many(batches).await
     });
-    let appended = append.await.map_err(|_| error::internal("the call did not end well"))?;
+    let appended = tokio::time::timeout_at(deadline.instant(), append).await.map_err(|_| error::log_slow())?;
+    let appended = appended.map_err(|_| error::internal("the call did not end well"))?;
     let appended = appended.map_err(|error| error::log(&error))?;
     let mut positions = Positions::default();
     for (partition, records) in (0..).zip(appended) {

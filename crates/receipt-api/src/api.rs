@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use receipt_domain::working_set::{Needs, satisfied};
-use receipt_log::Log;
+use receipt_log::{Appended, Batch, Log};
 use receipt_notifier::Inbox;
 use receipt_projector::{Offsets, Partition, Unserved};
 use receipt_store::{StoreError, View};
@@ -102,6 +102,14 @@ impl Api {
     ) -> Result<Partition, NotReached> {
         self.reached(number, positions.of(number), deadline).await?;
         self.partition(number).cloned().map_err(NotReached::Unserved)
+    }
+
+    /// Appends, and waits for it no longer than the caller does.
+    pub(crate) async fn append(&self, batches: Vec<Batch>, deadline: Deadline) -> Result<Vec<Vec<Appended>>, Status> {
+        match tokio::time::timeout_at(deadline.instant(), self.log.append_many(batches)).await {
+            Ok(appended) => appended.map_err(|error| error::log(&error)),
+            Err(_) => Err(error::log_slow()),
+        }
     }
 
     async fn stopped(&self) {

@@ -202,6 +202,10 @@ pub(crate) fn log(error: &LogError) -> Status {
     }
     let unavailable = |message| Problem::new(Code::Unavailable, ErrorReason::LogUnavailable, message);
     match error.kind() {
+        ErrorKind::Retry if matches!(error, LogError::Unavailable { .. }) => {
+            tracing::warn!(%error, "append failed");
+            log_slow()
+        }
         ErrorKind::Retry => {
             tracing::warn!(%error, "append refused");
             unavailable("the log takes no records at present; nothing was appended").retry().into()
@@ -215,6 +219,12 @@ pub(crate) fn log(error: &LogError) -> Status {
             unavailable("the log takes no more records; what was sent may or may not be in it").into()
         }
     }
+}
+
+/// The log did not answer in time.
+pub(crate) fn log_slow() -> Status {
+    let message = "the log does not answer; what was sent may or may not be in it";
+    Problem::new(Code::Unavailable, ErrorReason::LogUnavailable, message).retry().into()
 }
 
 /// The store could not be read.

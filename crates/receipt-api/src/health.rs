@@ -1,4 +1,5 @@
-//! The standard health service: serving when every partition serves.
+//! The standard health service: serving when every partition serves. Whether the log can be written to is told under a
+//! name of its own, as queries go on where it can't.
 
 use std::sync::Arc;
 
@@ -6,11 +7,16 @@ use receipt_projector::{Offsets, Partition, Phase};
 use receipt_proto::v1::{
     receipt_admin_service_server::SERVICE_NAME as ADMIN_SERVICE, receipt_service_server::SERVICE_NAME as SERVICE,
 };
-use tokio::{sync::Mutex, task::JoinSet};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinSet,
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 /// The whole server, and its services.
 const NAMES: [&str; 3] = ["", SERVICE, ADMIN_SERVICE];
+/// The log.
+const LOG: &str = "receipts.log";
 /// Offsets that no partition reaches.
 const NEVER: Offsets = Offsets { conversations: u64::MAX, reads: u64::MAX };
 
@@ -19,12 +25,18 @@ const NEVER: Offsets = Offsets { conversations: u64::MAX, reads: u64::MAX };
 pub(crate) struct Health {
     reporter: Arc<Mutex<Option<HealthReporter>>>,
     partitions: Arc<[Partition]>,
+    log_reachable: watch::Receiver<bool>,
 }
 
 impl Health {
     /// Tells it once.
-    pub(crate) async fn new(reporter: HealthReporter, partitions: &[Partition]) -> Self {
-        let health = Self { reporter: Arc::new(Mutex::new(Some(reporter))), partitions: partitions.into() };
+    pub(crate) async fn new(
+        reporter: HealthReporter,
+        partitions: &[Partition],
+        log_reachable: watch::Receiver<bool>,
+    ) -> Self {
+        let reporter = Arc::new(Mutex::new(Some(reporter)));
+        let health = Self { reporter, partitions: partitions.into(), log_reachable };
         health.report().await;
         health
     }
@@ -46,6 +58,13 @@ impl Health {
                 }
             });
         }
+        let (health, mut reachable) = (self.clone(), self.log_reachable.clone());
+        watching.spawn(async move {
+            // The log goes last; without it there is nothing more to tell.
+            while reachable.changed().await.is_ok() {
+                health.report().await;
+            }
+        });
         watching
     }
 
@@ -54,8 +73,10 @@ impl Health {
         let reporter = self.reporter.lock().await;
         let serving = self.partitions.iter().all(|partition| partition.phase() == Phase::Serving);
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let log = if *self.log_reachable.borrow() { ServingStatus::Serving } else { ServingStatus::NotServing };
         if let Some(reporter) = &*reporter {
             set(reporter, status).await;
+            reporter.set_service_status(LOG, log).await;
         }
     }
 
@@ -63,7 +84,7 @@ impl Health {
     pub(crate) async fn stop(&self) {
         if let Some(mut reporter) = self.reporter.lock().await.take() {
             set(&reporter, ServingStatus::NotServing).await;
-            for name in NAMES {
+            for name in NAMES.into_iter().chain([LOG]) {
                 reporter.clear_service_status(name).await;
             }
         }

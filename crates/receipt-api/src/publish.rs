@@ -25,7 +25,7 @@ pub(crate) async fn conversation_events(
     if wait {
         grouped.numbers.iter().try_for_each(|partition| api.check_serving(*partition))?;
     }
-    let published = grouped.append(api, Topic::Conversations).await?;
+    let published = grouped.append(api, Topic::Conversations, deadline).await?;
     let consistency_token = published.positions.encode(&api.log);
     let outcomes = if wait { outcomes(api, &published, deadline, &consistency_token).await? } else { Vec::new() };
     Ok(Response::new(v1::PublishConversationEventsResponse { consistency_token, outcomes }))
@@ -36,8 +36,9 @@ pub(crate) async fn read_events(
     api: &Api,
     request: Request<v1::PublishReadEventsRequest>,
 ) -> Result<Response<v1::PublishReadEventsResponse>, Status> {
+    let deadline = Deadline::of(&request);
     let records = checked(request.into_inner().events, read_record)?;
-    let published = Grouped::new(api, records).append(api, Topic::Reads).await?;
+    let published = Grouped::new(api, records).append(api, Topic::Reads, deadline).await?;
     let consistency_token = published.positions.encode(&api.log);
     Ok(Response::new(v1::PublishReadEventsResponse { consistency_token }))
 }
@@ -131,10 +132,10 @@ impl Grouped {
         grouped
     }
 
-    async fn append(self, api: &Api, topic: Topic) -> Result<Published, Status> {
+    async fn append(self, api: &Api, topic: Topic, deadline: Deadline) -> Result<Published, Status> {
         let Self { numbers, batches, places } = self;
         let batches = numbers.iter().zip(batches).map(|(number, records)| (topic, *number, records)).collect();
-        let appended = api.log.append_many(batches).await.map_err(|error| error::log(&error))?;
+        let appended = api.append(batches, deadline).await?;
         let mut positions = Positions::default();
         for (number, batch) in numbers.iter().zip(&appended) {
             let end = batch.last().map_or(0, |last: &Appended| last.offset + 1);

@@ -32,7 +32,7 @@ pub(crate) async fn send(
     let messages = receipt_messages("message_ids", &message_ids).map_err(error::invalid)?;
     let target = ReadTarget::Messages(messages.clone());
     let read = Read { conversation, reader, target };
-    let written = read.append(api, wait).await?;
+    let written = read.append(api, wait, deadline).await?;
     let mut outcomes = Vec::new();
     if wait {
         let partition = written.applied(api, deadline).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn mark(
             check_no_group(partition.clone(), read.conversation.clone()).await?;
         }
     }
-    let written = read.append(api, wait).await?;
+    let written = read.append(api, wait, deadline).await?;
     let mut outcome = v1::ReceiptOutcome::Unspecified;
     if wait {
         let partition = written.applied(api, deadline).await?;
@@ -130,7 +130,7 @@ impl Read {
         api.log.partition_for(self.conversation.as_str().as_bytes())
     }
 
-    async fn append(&self, api: &Api, wait: bool) -> Result<Written, Status> {
+    async fn append(&self, api: &Api, wait: bool, deadline: Deadline) -> Result<Written, Status> {
         let number = self.number(api);
         if wait {
             api.check_serving(number)?;
@@ -142,8 +142,8 @@ impl Read {
             target: self.target.clone(),
         });
         let record = NewRecord::new(event.conversation_id.clone(), event.encode_to_vec());
-        let appended = api.log.append(Topic::Reads, number, vec![record]).await.map_err(|error| error::log(&error))?;
-        let appended = appended.first().ok_or_else(|| error::internal("the log did not say where it put the read"))?;
+        let appended = api.append(vec![(Topic::Reads, number, vec![record])], deadline).await?;
+        let appended = appended.first().and_then(|records| records.first()).ok_or_else(|| error::internal("the log did not say where it put the read"))?;
         // What is in receipts.conversations by now may be what was read.
         let conversations = api.log.end_offset(Topic::Conversations, number);
         let offsets = Offsets { conversations, reads: appended.offset + 1 };

@@ -61,7 +61,7 @@ pub async fn serve(
     let Context { log, partitions, inboxes, stream_limits } = context;
     let (stop, mut stopping) = watch::channel(false);
     let (reporter, health_server) = tonic_health::server::health_reporter();
-    let health = Health::new(reporter, &partitions).await;
+    let health = Health::new(reporter, &partitions, log.reachable()).await;
     let _watching = health.watch();
     let services = Services(Arc::new(Api::new(log, partitions, inboxes, stream_limits, stopping.clone())));
     let router = router(services)?.add_service(health_server);

@@ -93,8 +93,9 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
 }
 
 pub(crate) fn identity() -> impl Strategy<Value = Identity> {
-    (uniform16(any::<u8>()), small(), small(), settings())
-        .prop_map(|(log_id, partition, partitions, settings)| Identity { log_id, partition, partitions, settings })
+    (uniform16(any::<u8>()), small(), small(), settings(), "[a-z, ]{0,40}").prop_map(
+        |(log_id, partition, partitions, settings, origin)| Identity { log_id, partition, partitions, settings, origin },
+    )
 }
 
 pub(crate) fn progress() -> impl Strategy<Value = Progress> {

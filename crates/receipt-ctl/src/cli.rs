@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     import::Import, load::Load, mark::Mark, members::Members, partitions::Partitions, policy::Policy, publish::Publish,
-    read::Read, receipts::Receipts, states::States, watch::Watch,
+    read::Read, receipts::Receipts, states::States, topics::Topics, watch::Watch,
 };
 
 /// Ask and tell a running receiptd who has, and who has not, read which message.
@@ -45,6 +45,7 @@ pub(crate) enum Command {
     Watch(Watch),
     Import(Import),
     Load(Load),
+    Topics(Topics),
 }
 
 /// Who acts.

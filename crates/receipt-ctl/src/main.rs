@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod follow;
 mod import;
+mod kafka;
 mod load;
 mod output;
 mod render;

@@ -130,12 +130,63 @@ pub enum LogError {
     /// The log is being closed. Nothing was appended.
     #[error("the log is closed")]
     Closed,
+    /// No broker answered at the start.
+    #[error("Kafka at {servers} did not answer within {waited_secs} s: is it running, and may this machine reach it?")]
+    Unreachable {
+        /// The brokers that were tried.
+        servers: String,
+        /// For how long.
+        waited_secs: u64,
+    },
+    /// Kafka did not do what it was asked, in time or at all. What was to be appended may or may not be in the log.
+    #[error("Kafka did not do it: {detail}")]
+    Unavailable {
+        /// What it said, or librdkafka in its place.
+        detail: String,
+    },
+    /// The broker's clock stands more than the topic's `message.timestamp.after.max.ms` behind this machine's. Nothing
+    /// was appended. Goes away by itself once the clocks are right again.
+    #[error("Kafka takes no records that are so far ahead of its clock: set this machine's clock, or the broker's")]
+    ClockAhead,
+    /// Kafka will not take this record, now or later.
+    #[error("Kafka refuses the record: {detail}")]
+    Refused {
+        /// Why, and what mends it.
+        detail: String,
+    },
+    /// A setting that can't be.
+    #[error("the Kafka setting {name} {problem}")]
+    Setting {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A topic that is not there, or not as it must be.
+    #[error("the topic {name} {problem}")]
+    Topic {
+        /// Its name on the brokers.
+        name: String,
+        /// What is wrong with it, and what mends it.
+        problem: String,
+    },
+    /// A topic was deleted while it was read, or made anew under the same name (R7).
+    #[error(
+        "the topic {name} was {}: its records are gone, and offsets mean others; restore the topic from a copy, or start \
+         with another data directory to fold what there is", if *gone { "deleted" } else { "deleted and created again" }
+    )]
+    TopicChanged {
+        /// Its name on the brokers.
+        name: String,
+        /// Whether there is none of this name now.
+        gone: bool,
+    },
 }
 
 /// What a caller does about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Nothing was changed, and the same may go well later or elsewhere.
+    /// The same may go well later or elsewhere. Nothing was changed, but where the error says otherwise.
     Retry,
     /// What is stored cannot be right: stop and say so (R7).
     Corrupt,
@@ -150,15 +201,20 @@ impl LogError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            LogError::ClockJump { .. } | LogError::Closed => ErrorKind::Retry,
-            LogError::Corrupt { .. } | LogError::Damaged { .. } => ErrorKind::Corrupt,
+            LogError::ClockJump { .. } | LogError::Closed | LogError::Unavailable { .. } | LogError::ClockAhead => {
+                ErrorKind::Retry
+            }
+            LogError::Corrupt { .. } | LogError::Damaged { .. } | LogError::TopicChanged { .. } => ErrorKind::Corrupt,
             LogError::PartitionCount { .. }
             | LogError::BadPartitionCount { .. }
             | LogError::NoSuchPartition { .. }
             | LogError::RecordTooLarge { .. }
             | LogError::Trimmed { .. }
-            | LogError::PastEnd { .. } => ErrorKind::Invalid,
-            LogError::Locked { .. } | LogError::Open { .. } | LogError::Read { .. } | LogError::Failed { .. } => {
+            | LogError::PastEnd { .. }
+            | LogError::Refused { .. }
+            | LogError::Setting { .. }
+            | LogError::Topic { .. } => ErrorKind::Invalid,
+            LogError::Unreachable { .. } | LogError::Locked { .. } | LogError::Open { .. } | LogError::Read { .. } | LogError::Failed { .. } => {
                 ErrorKind::Fatal
             }
         }

@@ -1,11 +1,13 @@
 //! The log: four topics, each in the same number of partitions, each partition a row of records with rising offsets.
 //!
 //! The log is the truth, and every state is a fold of it. [`Log`] is what the rest of the service sees; behind it stands
-//! an engine. The embedded one keeps the log in this process, durably, with nothing to install. Topics, keys and
-//! partitioner are Kafka's, so that a log can be copied from one engine to the other, partition by partition.
+//! an engine. The embedded one keeps the log in this process, durably, with nothing to install; the other one is Apache
+//! Kafka. Topics, keys and partitioner are the same, so that a log can be copied from one engine to the other, partition
+//! by partition.
 //!
 //! What holds for every engine:
-//! - An append that returned is durable. One that failed with [`ErrorKind::Fatal`] may or may not be in the log.
+//! - An append that returned is durable. One that failed with [`ErrorKind::Fatal`] or [`LogError::Unavailable`] may or
+//!   may not be in the log.
 //! - Offsets of a partition rise, and none is ever given out twice. Only the embedded engine's are dense.
 //! - A reader sees nothing that is not durable, so it never passes over an offset that turns up later.
 
@@ -14,6 +16,7 @@ mod embedded;
 mod error;
 mod human;
 mod id;
+mod kafka;
 mod log;
 mod murmur2;
 mod reader;
@@ -24,6 +27,7 @@ pub use clock::Clock;
 pub use embedded::{EmbeddedOptions, PARTITIONS_MAX};
 pub use error::{ErrorKind, LogError};
 pub use id::LogId;
+pub use kafka::{CreatedTopic, KafkaOptions, create_topics};
 pub use log::Log;
 pub use murmur2::murmur2;
 pub use reader::Reader;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::embedded::{Checks, Embedded, Span};
+use crate::kafka::Kafka;
 use crate::{
-    Appended, Batch, CopiedRecord, EmbeddedOptions, LogError, LogId, NewRecord, Reader, StoredRecord, Topic, murmur2,
+    Appended, Batch, CopiedRecord, EmbeddedOptions, KafkaOptions, LogError, LogId, NewRecord, Reader, StoredRecord,
+    Topic, murmur2,
 };
 
 /// A handle to an open log, cheap to clone. The log is closed by [`Log::close`], or when the last handle and the last
@@ -17,8 +19,9 @@ pub struct Log {
 }
 
 #[derive(Debug, Clone)]
-enum Engine {
+pub(crate) enum Engine {
     Embedded(Arc<Embedded>),
+    Kafka(Arc<Kafka>),
 }
 
 impl Log {
@@ -31,18 +34,48 @@ impl Log {
         Ok(Log { engine: Engine::Embedded(Arc::new(Embedded::open(&options)?)) })
     }
 
+    /// Opens a log on Kafka, whose topics must be there. Waits a while for brokers that are being started.
+    ///
+    /// # Errors
+    /// [`LogError::Setting`], [`LogError::Unreachable`], [`LogError::Topic`], [`LogError::Unavailable`].
+    pub async fn open_kafka(options: KafkaOptions) -> Result<Log, LogError> {
+        Ok(Log { engine: Engine::Kafka(Kafka::open(options).await?) })
+    }
+
+    /// What it is, for people: two logs are the same if this is.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match &self.engine {
+            Engine::Embedded(log) => format!("embedded log {}", log.id()),
+            Engine::Kafka(log) => log.origin(),
+        }
+    }
+
+    /// Whether the log can be reached, to wait for changes. The embedded one always can.
+    #[must_use]
+    pub fn reachable(&self) -> watch::Receiver<bool> {
+        match &self.engine {
+            Engine::Embedded(_) => watch::channel(true).1,
+            Engine::Kafka(log) => log.reachable(),
+        }
+    }
+
     /// The log's identity, made when it was created.
     #[must_use]
     pub fn id(&self) -> LogId {
-        let Engine::Embedded(log) = &self.engine;
-        log.id()
+        match &self.engine {
+            Engine::Embedded(log) => log.id(),
+            Engine::Kafka(log) => log.id(),
+        }
     }
 
     /// Partitions of each topic.
     #[must_use]
     pub fn partitions(&self) -> u32 {
-        let Engine::Embedded(log) = &self.engine;
-        log.partitions()
+        match &self.engine {
+            Engine::Embedded(log) => log.partitions(),
+            Engine::Kafka(log) => log.partitions(),
+        }
     }
 
     /// The partition of a key, as Kafka's Java client has it.
@@ -57,7 +90,8 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::RecordTooLarge`], [`LogError::NoSuchPartition`], [`LogError::ClockJump`], [`LogError::Closed`]:
-    /// nothing was appended. [`LogError::Failed`]: the records may or may not be in the log.
+    /// nothing was appended. [`LogError::Failed`], [`LogError::Unavailable`] and whatever else Kafka says: the records
+    /// may or may not be in the log.
     pub async fn append(
         &self,
         topic: Topic,
@@ -74,8 +108,10 @@ impl Log {
     /// # Errors
     /// As [`Log::append`].
     pub async fn append_many(&self, batches: Vec<Batch>) -> Result<Vec<Vec<Appended>>, LogError> {
-        let Engine::Embedded(log) = &self.engine;
-        append(log, log.check(batches)?).await
+        match &self.engine {
+            Engine::Embedded(log) => append(log, log.check(batches)?).await,
+            Engine::Kafka(log) => log.append(batches).await,
+        }
     }
 
     /// [`Log::append`] for threads that may wait. Must not be called from async code: it panics there.
@@ -96,8 +132,10 @@ impl Log {
     /// # Errors
     /// As [`Log::append`].
     pub fn append_many_blocking(&self, batches: Vec<Batch>) -> Result<Vec<Vec<Appended>>, LogError> {
-        let Engine::Embedded(log) = &self.engine;
-        append_blocking(log, log.check(batches)?)
+        match &self.engine {
+            Engine::Embedded(log) => append_blocking(log, log.check(batches)?),
+            Engine::Kafka(log) => log.append_blocking(batches),
+        }
     }
 
     /// Appends records that keep the timestamps of another log: unchecked, also backwards, also none. What arrives
@@ -111,8 +149,11 @@ impl Log {
         partition: u32,
         records: Vec<CopiedRecord>,
     ) -> Result<Vec<u64>, LogError> {
-        let Engine::Embedded(log) = &self.engine;
-        append(log, log.check_copied(topic, partition, records)?).await.map(only).map(offsets)
+        match &self.engine {
+            Engine::Embedded(log) => append(log, log.check_copied(topic, partition, records)?).await.map(only),
+            Engine::Kafka(log) => log.append_copied(topic, partition, records).await,
+        }
+        .map(offsets)
     }
 
     /// [`Log::append_copied`] for threads that may wait. Must not be called from async code: it panics there.
@@ -125,12 +166,15 @@ impl Log {
         partition: u32,
         records: Vec<CopiedRecord>,
     ) -> Result<Vec<u64>, LogError> {
-        let Engine::Embedded(log) = &self.engine;
-        append_blocking(log, log.check_copied(topic, partition, records)?).map(only).map(offsets)
+        match &self.engine {
+            Engine::Embedded(log) => append_blocking(log, log.check_copied(topic, partition, records)?).map(only),
+            Engine::Kafka(log) => log.append_copied_blocking(topic, partition, records),
+        }
+        .map(offsets)
     }
 
     /// Reads durable records from an offset on: at most `max_records`, and at most `max_bytes` of them as stored, but one
-    /// whatever its size. Empty at the end. Does not wait for records, only for the disk.
+    /// whatever its size. Empty at the end. Does not wait for records, only for the disk or the brokers.
     ///
     /// # Errors
     /// [`LogError::Trimmed`] below the first offset, [`LogError::PastEnd`] above the end, [`LogError::NoSuchPartition`];
@@ -143,35 +187,40 @@ impl Log {
         max_records: usize,
         max_bytes: usize,
     ) -> Result<Vec<StoredRecord>, LogError> {
-        self.read_span(topic, partition, Span { from: from_offset, max_records, max_bytes, in_a_row: false })
+        match &self.engine {
+            Engine::Embedded(log) => {
+                log.read(topic, partition, Span { from: from_offset, max_records, max_bytes, in_a_row: false })
+            }
+            Engine::Kafka(log) => log.read(topic, partition, from_offset, max_records, max_bytes),
+        }
     }
 
     /// A cursor over a partition, for who reads on and on.
     #[must_use]
     pub fn reader(&self, topic: Topic, partition: u32, from: u64) -> Reader {
-        Reader::new(self.clone(), topic, partition, from)
+        Reader::new(&self.engine, topic, partition, from)
     }
 
-    /// The first offset that has not been trimmed; of an empty partition, its end. 0 for one that does not exist.
+    /// The first offset that has not been trimmed; of an empty partition, its end. On Kafka, as it was when it was last
+    /// asked. 0 for one that does not exist.
     #[must_use]
     pub fn start_offset(&self, topic: Topic, partition: u32) -> u64 {
-        let Engine::Embedded(log) = &self.engine;
-        log.start(topic, partition).unwrap_or(0)
+        match &self.engine {
+            Engine::Embedded(log) => log.start(topic, partition),
+            Engine::Kafka(log) => log.start(topic, partition),
+        }
+        .unwrap_or(0)
     }
 
-    /// The next offset after what is durable. 0 for a partition that does not exist.
+    /// The next offset after what is durable; on Kafka, after what this process knows to be: at least all that it has
+    /// appended and read. 0 for a partition that does not exist.
     #[must_use]
     pub fn end_offset(&self, topic: Topic, partition: u32) -> u64 {
-        let Engine::Embedded(log) = &self.engine;
-        log.end(topic, partition).unwrap_or(0)
-    }
-
-    /// The end, to wait for: it changes as soon as more is durable, and is marked as changed when the log is closed.
-    /// Of a partition that does not exist: 0, with nobody to change it.
-    #[must_use]
-    pub fn watch_end(&self, topic: Topic, partition: u32) -> watch::Receiver<u64> {
-        let Engine::Embedded(log) = &self.engine;
-        log.watch_end(topic, partition).unwrap_or_else(|| watch::channel(0).1)
+        match &self.engine {
+            Engine::Embedded(log) => log.end(topic, partition),
+            Engine::Kafka(log) => log.end(topic, partition),
+        }
+        .unwrap_or(0)
     }
 
     /// Takes away a partition's records before an offset, durably. Nothing where they are gone already. Offsets go on as
@@ -180,22 +229,28 @@ impl Log {
     /// # Errors
     /// [`LogError::PastEnd`], [`LogError::NoSuchPartition`], [`LogError::Closed`], [`LogError::Failed`].
     pub fn trim(&self, topic: Topic, partition: u32, before_offset: u64) -> Result<(), LogError> {
-        let Engine::Embedded(log) = &self.engine;
-        log.trim(topic, partition, before_offset)
+        match &self.engine {
+            Engine::Embedded(log) => log.trim(topic, partition, before_offset),
+            Engine::Kafka(log) => log.trim(topic, partition, before_offset),
+        }
     }
 
     /// Bytes that the log takes on this machine's disk, about.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        let Engine::Embedded(log) = &self.engine;
-        log.disk_bytes()
+        match &self.engine {
+            Engine::Embedded(log) => log.disk_bytes(),
+            Engine::Kafka(_) => 0,
+        }
     }
 
     /// Whether the log has been closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        let Engine::Embedded(log) = &self.engine;
-        log.is_closed()
+        match &self.engine {
+            Engine::Embedded(log) => log.is_closed(),
+            Engine::Kafka(log) => log.is_closed(),
+        }
     }
 
     /// Closes the log in order: what is queued is appended and answered, everything after that is refused with
@@ -204,13 +259,10 @@ impl Log {
     /// # Errors
     /// [`LogError::Failed`]; the log is closed all the same.
     pub fn close(&self) -> Result<(), LogError> {
-        let Engine::Embedded(log) = &self.engine;
-        log.close()
-    }
-
-    pub(crate) fn read_span(&self, topic: Topic, partition: u32, span: Span) -> Result<Vec<StoredRecord>, LogError> {
-        let Engine::Embedded(log) = &self.engine;
-        log.read(topic, partition, span)
+        match &self.engine {
+            Engine::Embedded(log) => log.close(),
+            Engine::Kafka(log) => log.close(),
+        }
     }
 }
 

@@ -23,7 +23,6 @@ const BATCH_RECORDS_MAX: usize = 4096;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 pub(crate) struct Machine {
-    log: Log,
     store: InboxStore,
     inbox: Inbox,
     reader: Reader,
@@ -34,25 +33,26 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Over a store, checked against its log (R7).
-    pub(crate) fn new(log: Log, store: InboxStore, inbox: Inbox) -> Result<Self, ProjectorError> {
+    pub(crate) fn new(log: &Log, store: InboxStore, inbox: Inbox) -> Result<Self, ProjectorError> {
         let (number, topic) = (inbox.number(), Topic::Deltas);
         let progress = store.progress()?;
         let (start, end) = (log.start_offset(topic, number), log.end_offset(topic, number));
         let applied = progress.offset;
         if applied > end {
-            return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end });
+            return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end, dir: store.dir().to_owned() });
         }
         if applied < start {
-            return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start });
+            return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: store.dir().to_owned() });
         }
         let reader = log.reader(topic, number, applied);
-        let machine = Self { log, store, inbox, reader, progress, serve_from: end };
+        let machine = Self { store, inbox, reader, progress, serve_from: end };
         machine.publish();
         Ok(machine)
     }
 
     fn publish(&self) {
-        let applied_offset = self.progress.offset;
+        // Past its last record there may be what is none, as a marker of a transaction.
+        let applied_offset = self.reader.position();
         let serves = applied_offset >= self.serve_from;
         self.inbox.0.state.send_modify(|state| {
             state.applied_offset = applied_offset;
@@ -89,9 +89,13 @@ fn decode(record: &StoredRecord) -> Result<(Delta, String), String> {
 }
 
 impl Projection for Machine {
-    fn batch(&mut self) -> Result<bool, ProjectorError> {
+    fn batch(&mut self, _stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
+        let before = self.reader.position();
         let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;
         if records.is_empty() {
+            if self.reader.position() != before {
+                self.publish();
+            }
             return Ok(false);
         }
         let deltas: Vec<_> = records.iter().filter_map(|record| self.take(record)).collect();
@@ -113,8 +117,8 @@ impl Projection for Machine {
         Ok(())
     }
 
-    fn ends(&self) -> Vec<watch::Receiver<u64>> {
-        vec![self.log.watch_end(Topic::Deltas, self.inbox.number())]
+    fn news(&self) -> Vec<watch::Receiver<u64>> {
+        vec![self.reader.news()]
     }
 
     fn ended(&self, phase: Phase) {

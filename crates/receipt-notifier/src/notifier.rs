@@ -75,6 +75,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
         partition: number,
         partitions: log.partitions(),
         settings: options.settings,
+        origin: log.origin(),
     };
     let store = InboxStore::open(&options.dir.join(number.to_string()), &options.resources, &identity);
     let applied_offset = store.as_ref().map_or(0, InboxStore::durable_offset);
@@ -82,7 +83,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
     let store_of = store.as_ref().ok().cloned();
     let inbox =
         Inbox(Arc::new(Shared { number, store: store_of, log: log.clone(), wakeups: Wakeups::default(), state }));
-    let machine = store.map_err(ProjectorError::from).and_then(|store| Machine::new(log.clone(), store, inbox.clone()));
+    let machine = store.map_err(ProjectorError::from).and_then(|store| Machine::new(log, store, inbox.clone()));
     match machine {
         Ok(machine) => (inbox, Some(machine)),
         Err(error) => {

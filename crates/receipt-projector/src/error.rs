@@ -1,5 +1,7 @@
 //! What stops a partition.
 
+use std::path::PathBuf;
+
 use receipt_log::LogError;
 use receipt_store::StoreError;
 
@@ -15,7 +17,7 @@ pub enum ProjectorError {
     /// The store has folded records that the log does not have.
     #[error(
         "the store has applied {topic} up to offset {applied}, but its log ends at {end}: records were lost; bring the \
-         log back, or delete the partition's store to fold it anew from what the log has"
+         log back, or stop receiptd and `rm -r {dir}`, and it is folded anew from what the log has", dir = dir.display()
     )]
     AheadOfLog {
         /// Which topic.
@@ -24,11 +26,13 @@ pub enum ProjectorError {
         applied: u64,
         /// The log's next offset.
         end: u64,
+        /// The store's directory.
+        dir: PathBuf,
     },
     /// The log no longer has what the store needs next.
     #[error(
         "the store has applied {topic} up to offset {applied}, but its log begins at {start}: the records in between are \
-         trimmed; restore a store that has applied at least {start}"
+         trimmed; restore a copy of {dir} that has applied at least {start}", dir = dir.display()
     )]
     TrimmedPast {
         /// Which topic.
@@ -37,7 +41,12 @@ pub enum ProjectorError {
         applied: u64,
         /// The log's first offset.
         start: u64,
+        /// The store's directory.
+        dir: PathBuf,
     },
+    /// It was to stop while it waited for the log: not a fault.
+    #[error("stopped while it waited for the log")]
+    Stopped,
     /// The partition's thread could not be started.
     #[error("starting a partition's thread: {0}")]
     Thread(#[from] std::io::Error),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use receipt_log::{Log, LogError, Reader, StoredRecord, Topic};
+use tokio::sync::watch;
 
 use crate::partition::Offsets;
 
@@ -17,6 +18,11 @@ struct Side {
 }
 
 impl Side {
+    /// The next offset that has not been given.
+    fn position(&self) -> u64 {
+        self.ahead.front().map_or_else(|| self.reader.position(), |record| record.offset)
+    }
+
     fn fill(&mut self) -> Result<(), LogError> {
         if self.ahead.is_empty() {
             self.ahead = self.reader.poll(AHEAD_RECORDS_MAX, AHEAD_BYTES_MAX)?.into();
@@ -36,6 +42,16 @@ impl Feed {
     pub(crate) fn new(log: &Log, partition: u32, from: Offsets) -> Self {
         let side = |topic, offset| Side { reader: log.reader(topic, partition, offset), ahead: VecDeque::new() };
         Self { conversations: side(Topic::Conversations, from.conversations), reads: side(Topic::Reads, from.reads) }
+    }
+
+    /// How far it is: past the last record that it gave, and past what is no record, as a marker of a transaction.
+    pub(crate) fn position(&self) -> Offsets {
+        Offsets { conversations: self.conversations.position(), reads: self.reads.position() }
+    }
+
+    /// Change when there may be more.
+    pub(crate) fn news(&self) -> Vec<watch::Receiver<u64>> {
+        vec![self.conversations.reader.news(), self.reads.reader.news()]
     }
 
     /// The next record; `None` at the end of both.

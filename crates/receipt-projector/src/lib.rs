@@ -1,6 +1,7 @@
 //! The machine that folds the log into state: poll a batch, decode, load what it touches, decide, append what follows
 //! from it, write. One thread a partition.
 
+mod append;
 mod dead_letter;
 mod decode;
 mod deltas;

@@ -16,7 +16,7 @@ use receipt_store::Store;
 use tokio::sync::watch;
 
 use crate::{
-    dead_letter, decode, deltas,
+    append, dead_letter, decode, deltas,
     error::ProjectorError,
     feed::Feed,
     partition::{Offsets, Partition, Phase},
@@ -41,6 +41,8 @@ pub struct Machine {
     dead_letters: Vec<NewRecord>,
     /// The log's ends when it started: it serves once it is there (R2).
     serve_from: Offsets,
+    /// How far was last told.
+    told: Offsets,
 }
 
 impl Machine {
@@ -55,10 +57,10 @@ impl Machine {
         for (topic, applied) in [(Topic::Conversations, applied.conversations), (Topic::Reads, applied.reads)] {
             let (start, end) = (log.start_offset(topic, number), log.end_offset(topic, number));
             if applied > end {
-                return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end });
+                return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end, dir: store.dir().to_owned() });
             }
             if applied < start {
-                return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start });
+                return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: store.dir().to_owned() });
             }
         }
         let feed = Feed::new(&log, number, applied);
@@ -67,19 +69,24 @@ impl Machine {
             reads: log.end_offset(Topic::Reads, number),
         };
         let fold = Fold::new(*store.settings(), rows);
-        let mut machine = Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from };
-        machine.publish();
+        let mut machine = Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from, told: applied };
+        machine.publish(applied);
         Ok(machine)
     }
 
-    fn record(&mut self, topic: Topic, record: &StoredRecord) -> Result<(), ProjectorError> {
+    fn record(
+        &mut self,
+        topic: Topic,
+        record: &StoredRecord,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<(), ProjectorError> {
         let number = self.partition.number();
         if topic == Topic::Conversations {
             self.fold.take_conversations(decode::conversations(&self.log, number, record));
         } else {
             self.fold.take_reads(decode::reads(&self.log, number, record));
         }
-        let outcome = self.advance()?;
+        let outcome = self.advance(stopped)?;
         if topic == Topic::Conversations {
             self.partition.0.verdicts.remember(record.offset, &outcome);
         }
@@ -90,7 +97,7 @@ impl Machine {
         Ok(())
     }
 
-    fn advance(&mut self) -> Result<Outcome, ProjectorError> {
+    fn advance(&mut self, stopped: &watch::Receiver<bool>) -> Result<Outcome, ProjectorError> {
         loop {
             match self.fold.advance() {
                 Advance::Done(outcome) => return Ok(outcome),
@@ -98,7 +105,8 @@ impl Machine {
                 Advance::Stepped => {
                     if self.fold.rows.messages.len() >= BATCH_MESSAGES_MAX && self.fold.may_pause() {
                         let applied = self.applied();
-                        self.write(Offsets { reads: applied.reads + 1, ..applied })?;
+                        self.write(Offsets { reads: applied.reads + 1, ..applied }, stopped)?;
+                        self.publish(applied);
                     }
                 }
             }
@@ -107,18 +115,17 @@ impl Machine {
 
     /// Appends what follows from the batch, and then writes it. A record whose steps are not all taken yet counts as
     /// told with the others: `holds` is what a state must have applied to hold all that the deltas say (S38).
-    fn write(&mut self, holds: Offsets) -> Result<(), ProjectorError> {
+    fn write(&mut self, holds: Offsets, stopped: &watch::Receiver<bool>) -> Result<(), ProjectorError> {
         let deltas = self.fold.effects.deltas(&self.fold.rows);
         let mut batches = deltas::batches(&self.log, self.partition.number(), holds, &deltas);
         if !self.dead_letters.is_empty() {
             batches.push((Topic::DeadLetter, self.partition.number(), std::mem::take(&mut self.dead_letters)));
         }
         if !batches.is_empty() {
-            self.log.append_many_blocking(batches)?;
+            append::until_taken(&self.log, batches, stopped)?;
         }
         self.store.commit(&mut self.fold.rows)?;
         self.count(deltas.len());
-        self.publish();
         Ok(())
     }
 
@@ -138,8 +145,8 @@ impl Machine {
     }
 
     /// Tells how far the state is, and whether it serves.
-    fn publish(&mut self) {
-        let applied = self.applied();
+    fn publish(&mut self, applied: Offsets) {
+        self.told = applied;
         let serves = applied.include(&self.serve_from);
         self.partition.0.state.send_modify(|state| {
             state.applied = applied;
@@ -167,15 +174,20 @@ impl Machine {
 }
 
 impl Projection for Machine {
-    fn batch(&mut self) -> Result<bool, ProjectorError> {
+    fn batch(&mut self, stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
         let mut records = 0;
         while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
             let Some((topic, record)) = self.feed.next()? else { break };
-            self.record(topic, &record)?;
+            self.record(topic, &record, stopped)?;
             records += 1;
         }
         if records > 0 {
-            self.write(self.applied())?;
+            self.write(self.applied(), stopped)?;
+        }
+        // Past the last record there may be what is none: it is that far then, too, or who waits for it waits for ever.
+        let position = self.feed.position();
+        if position != self.told {
+            self.publish(position);
         }
         Ok(records > 0)
     }
@@ -202,9 +214,8 @@ impl Projection for Machine {
         Ok(())
     }
 
-    fn ends(&self) -> Vec<watch::Receiver<u64>> {
-        let number = self.partition.number();
-        [Topic::Conversations, Topic::Reads].map(|topic| self.log.watch_end(topic, number)).into()
+    fn news(&self) -> Vec<watch::Receiver<u64>> {
+        self.feed.news()
     }
 
     fn ended(&self, phase: Phase) {

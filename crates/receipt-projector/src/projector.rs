@@ -78,6 +78,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Partition, Option<Machine
         partition: number,
         partitions: log.partitions(),
         settings: options.settings,
+        origin: log.origin(),
     };
     let dir = options.dir.join(number.to_string());
     let store = Store::open(&dir, &options.resources, &identity);

@@ -23,11 +23,12 @@ pub enum Idle {
 
 /// One partition of a projection: of receipts, or of inboxes.
 pub trait Projection: Send + 'static {
-    /// Folds the next batch; `false`: there was nothing to fold.
+    /// Folds the next batch; `false`: there was nothing to fold. Where the log does not answer it waits for it, until it
+    /// is to stop.
     ///
     /// # Errors
     /// If the partition can't go on.
-    fn batch(&mut self) -> Result<bool, ProjectorError>;
+    fn batch(&mut self, stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError>;
 
     /// What is due while there is nothing to fold.
     ///
@@ -41,8 +42,8 @@ pub trait Projection: Send + 'static {
     /// If the flush failed.
     fn flush(&mut self) -> Result<(), ProjectorError>;
 
-    /// The ends of what it reads: a change wakes it.
-    fn ends(&self) -> Vec<watch::Receiver<u64>>;
+    /// Of what it reads: a change wakes it.
+    fn news(&self) -> Vec<watch::Receiver<u64>>;
 
     /// It will fold no more, for this reason.
     fn ended(&self, phase: Phase);
@@ -59,7 +60,7 @@ pub fn spawn(
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, ProjectorError> {
     let run = move || match run(&mut projection, &runtime, stopped) {
-        Ok(()) => projection.ended(Phase::Stopped),
+        Ok(()) | Err(ProjectorError::Stopped) => projection.ended(Phase::Stopped),
         Err(error) => projection.ended(Phase::Sealed(error.to_string())),
     };
     Ok(std::thread::Builder::new().name(name).spawn(run)?)
@@ -70,14 +71,14 @@ fn run(
     runtime: &Handle,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), ProjectorError> {
-    let mut ends = projection.ends();
+    let mut news = projection.news();
     let mut dirty_since: Option<Instant> = None;
     while !*stopped.borrow() {
         // Seen before the batch is read: what comes after it wakes the wait below.
-        for end in &mut ends {
-            end.borrow_and_update();
+        for news in &mut news {
+            news.borrow_and_update();
         }
-        let folded = projection.batch()?;
+        let folded = projection.batch(&stopped)?;
         if folded {
             dirty_since.get_or_insert_with(Instant::now);
         }
@@ -88,7 +89,7 @@ fn run(
         } else if !folded && let Idle::Wait(wait) = projection.idle()? {
             let wait = wait.min(flush_in);
             runtime.block_on(async {
-                let mut changes: Vec<_> = ends.iter_mut().map(|end| Box::pin(end.changed())).collect();
+                let mut changes: Vec<_> = news.iter_mut().map(|news| Box::pin(news.changed())).collect();
                 let any = std::future::poll_fn(|context| {
                     let ready = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
                     if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }

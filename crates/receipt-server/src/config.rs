@@ -10,9 +10,13 @@ use std::{
 use anyhow::{Context, bail};
 use receipt_api::StreamLimits;
 use receipt_domain::settings::Settings;
+use receipt_log::KafkaOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::options::Options;
+use crate::{kafka, options::Options};
+
+/// Partitions of an embedded log, where nothing is said.
+pub(crate) const EMBEDDED_PARTITIONS: u32 = 4;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,8 @@ struct File {
     metrics_listen: Option<SocketAddr>,
     log: Option<String>,
     log_format: Option<String>,
+    // Last: a table of its own.
+    kafka: Option<toml::Table>,
 }
 
 /// The settings in force.
@@ -56,7 +62,10 @@ struct File {
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: SocketAddr,
-    pub(crate) partitions: u32,
+    /// `None`: the embedded log's default, or what the topics have.
+    pub(crate) partitions: Option<u32>,
+    /// `None`: the embedded log.
+    pub(crate) kafka: Option<KafkaOptions>,
     pub(crate) fold: Settings,
     pub(crate) block_cache_mib: usize,
     pub(crate) write_buffer_mib: usize,
@@ -105,7 +114,8 @@ impl Config {
         let config = Self {
             data_dir,
             listen: options.listen.or(file.listen).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 50051))),
-            partitions: options.partitions.or(file.partitions).unwrap_or(4),
+            partitions: options.partitions.or(file.partitions),
+            kafka: kafka::options(options, file.kafka.unwrap_or_default(), fold.retention_ms)?,
             fold,
             block_cache_mib: options.block_cache_mib.or(file.block_cache_mib).unwrap_or(256),
             write_buffer_mib: options.write_buffer_mib.or(file.write_buffer_mib).unwrap_or(256),
@@ -137,8 +147,13 @@ impl Config {
                 );
             }
         }
-        if !(1..=receipt_log::PARTITIONS_MAX).contains(&self.partitions) {
-            bail!("partitions is {}: it may be 1 to {}", self.partitions, receipt_log::PARTITIONS_MAX);
+        if let Some(partitions) = self.partitions
+            && !(1..=receipt_log::PARTITIONS_MAX).contains(&partitions)
+        {
+            bail!("partitions is {partitions}: it may be 1 to {}", receipt_log::PARTITIONS_MAX);
+        }
+        if let Some(kafka) = &self.kafka {
+            kafka.check()?;
         }
         if self.fold.retention_ms != 0 && self.fold.early_window_ms > self.fold.retention_ms {
             bail!(
@@ -163,7 +178,7 @@ impl Config {
         Ok(toml::to_string(&File {
             data_dir: Some(self.data_dir.clone()),
             listen: Some(self.listen),
-            partitions: Some(self.partitions),
+            partitions: self.partitions.or(self.kafka.is_none().then_some(EMBEDDED_PARTITIONS)),
             retention: Some(duration(self.fold.retention_ms)),
             early_window: Some(duration(self.fold.early_window_ms)),
             max_group_members: Some(self.fold.max_group_members),
@@ -174,6 +189,7 @@ impl Config {
             metrics_listen: self.metrics_listen,
             log: Some(self.log.clone()),
             log_format: Some(self.log_format.to_string()),
+            kafka: self.kafka.as_ref().map(kafka::table),
         })?)
     }
 }
@@ -212,7 +228,7 @@ mod tests {
             ..options()
         };
         let config = Config::from_options(&options).unwrap();
-        assert_eq!((config.partitions, config.fold.retention_ms), (8, 10_000));
+        assert_eq!((config.partitions, config.fold.retention_ms), (Some(8), 10_000));
         assert_eq!(config.fold.max_group_members, 100_000);
         let printed = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(printed.path(), config.to_toml().unwrap()).unwrap();

@@ -2,6 +2,7 @@
 
 mod config;
 mod data_dir;
+mod kafka;
 mod options;
 mod run;
 mod telemetry;

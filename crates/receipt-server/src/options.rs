@@ -8,7 +8,8 @@ use clap::Parser;
 ///
 /// receiptd runs beside a chat backend. It keeps an embedded durable log and the state folded from it below one data
 /// directory, and serves the gRPC API receipts.v1 (see the repository's proto directory), standard health and
-/// reflection. Without authentication it listens on loopback only.
+/// reflection. With --kafka the log is on Apache Kafka instead, and only the state below the data directory; the topics
+/// are made by `receiptctl topics create`. Without authentication it listens on loopback only.
 ///
 /// Each setting is taken from its flag, else from its environment variable, else from the configuration file, else it
 /// has its default; --print-config shows what comes of it. Durations are written like 30d, 24h, 90s.
@@ -19,7 +20,11 @@ use clap::Parser;
 #[command(
     name = "receiptd",
     version,
-    after_long_help = "Example:\n  receiptd --data-dir /var/lib/receiptd --listen 127.0.0.1:50051"
+    after_long_help = "Examples:\n  receiptd --data-dir /var/lib/receiptd --listen 127.0.0.1:50051\n  \
+                       receiptd --data-dir /var/lib/receiptd --kafka 10.0.0.5:9092,10.0.0.6:9092\n\n\
+                       librdkafka's settings, such as those for SASL and TLS, stand in the configuration file:\n  \
+                       [kafka]\n  servers = \"kafka.example:9093\"\n  topic_prefix = \"chat.\"\n  \
+                       security.protocol = \"SASL_SSL\""
 )]
 pub(crate) struct Options {
     /// Configuration file, in TOML: the long flags' names with underscores, such as `data_dir = "/var/lib/receiptd"`.
@@ -31,7 +36,14 @@ pub(crate) struct Options {
     /// Loopback address to serve gRPC on; port 0 takes a free one. [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR", env = "RECEIPTD_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Partitions of the log, 1 to 1024; fixed once the log is created. [default: 4]
+    /// Brokers of the Kafka cluster that the log is on, HOST:PORT with commas between. [default: the embedded log]
+    #[arg(long, value_name = "SERVERS", env = "RECEIPTD_KAFKA")]
+    pub(crate) kafka: Option<String>,
+    /// What the names of the topics on Kafka begin with, on a cluster that is shared.
+    #[arg(long, value_name = "PREFIX", env = "RECEIPTD_TOPIC_PREFIX")]
+    pub(crate) topic_prefix: Option<String>,
+    /// Partitions of the log, 1 to 1024; fixed once the log is created. On Kafka the topics have their number, and another
+    /// one here is refused. [default: 4]
     #[arg(long, value_name = "N", env = "RECEIPTD_PARTITIONS")]
     pub(crate) partitions: Option<u32>,
     /// How long messages and their receipts are kept, by log time; 0s: for ever. Fixed once a store is created.

@@ -11,7 +11,10 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{config::Config, data_dir::DataDir};
+use crate::{
+    config::{Config, EMBEDDED_PARTITIONS},
+    data_dir::DataDir,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -22,13 +25,7 @@ const MIB: usize = 1 << 20;
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let mut stopping = stop_on_signal()?;
     let data_dir = DataDir::take(&config.data_dir)?;
-    let log = Log::open_embedded(EmbeddedOptions {
-        dir: data_dir.log(),
-        partitions: config.partitions,
-        retention_ms: config.fold.retention_ms,
-        accept_clock_jump: config.accept_clock_jump,
-        clock: Clock::System,
-    })?;
+    let log = open_log(config, &data_dir).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let resources = Resources::new(config.block_cache_mib * MIB, config.write_buffer_mib * MIB);
     let runtime = tokio::runtime::Handle::current();
@@ -66,6 +63,25 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(served?)
 }
 
+async fn open_log(config: &Config, data_dir: &DataDir) -> anyhow::Result<Log> {
+    let Some(kafka) = &config.kafka else {
+        return Ok(Log::open_embedded(EmbeddedOptions {
+            dir: data_dir.log(),
+            partitions: config.partitions.unwrap_or(EMBEDDED_PARTITIONS),
+            retention_ms: config.fold.retention_ms,
+            accept_clock_jump: config.accept_clock_jump,
+            clock: Clock::System,
+        })?);
+    };
+    let log = Log::open_kafka(kafka.clone()).await?;
+    if let Some(asked) = config.partitions
+        && asked != log.partitions()
+    {
+        bail!("partitions is {asked}, and the topics on Kafka have {}: leave it out, or set it to that", log.partitions());
+    }
+    Ok(log)
+}
+
 /// Why no partition at all can serve, such as settings that are not those of the stores.
 fn nothing_serves(projector: &Projector) -> Option<String> {
     let mut whys = projector.partitions().iter().map(|partition| match partition.phase() {
@@ -77,7 +93,7 @@ fn nothing_serves(projector: &Projector) -> Option<String> {
 
 fn announce(log: &Log, projector: &Projector, listener: &TcpListener) -> anyhow::Result<()> {
     println!("receiptd listens on {}", listener.local_addr()?);
-    println!("log {} (embedded), {} partitions", log.id(), log.partitions());
+    println!("{}, {} partitions", log.origin(), log.partitions());
     for partition in projector.partitions() {
         let number = partition.number();
         // Folding goes on already; what was durable is what it went on from.

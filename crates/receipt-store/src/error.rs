@@ -21,7 +21,7 @@ pub enum StoreError {
         /// What was asked for.
         asked: String,
         /// What mends it.
-        cure: &'static str,
+        cure: String,
     },
     /// Its bytes are damaged (R7).
     #[error("the store is damaged: {0}; delete the partition's directory, and it is folded anew from the log")]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -27,6 +27,7 @@ pub struct InboxStore(Arc<Inner>);
 
 struct Inner {
     db: DB,
+    dir: PathBuf,
     settings: Settings,
     horizon: Arc<Horizon>,
     durable_offset: Mutex<u64>,
@@ -43,7 +44,13 @@ impl InboxStore {
         let progress = read_progress(&db, &ReadOptions::default())?;
         horizon.flushed(progress.log_time_ms);
         let settings = identity.settings;
-        Ok(Self(Arc::new(Inner { db, settings, horizon, durable_offset: Mutex::new(progress.offset) })))
+        Ok(Self(Arc::new(Inner { db, dir: dir.to_owned(), settings, horizon, durable_offset: Mutex::new(progress.offset) })))
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
     }
 
     /// How far it is folded.

@@ -24,7 +24,7 @@ pub(crate) fn open(
         if is_in_use(&error) { StoreError::Locked { dir: dir.display().to_string() } } else { error.into() }
     })?;
     match db.get(identity::key())? {
-        Some(value) => check(&identity::decode(&value)?, identity)?,
+        Some(value) => check(&identity::decode(&value)?, identity, dir)?,
         None if db.iterator(IteratorMode::Start).next().transpose()?.is_some() => {
             return Err(Corrupt { what: "identity", why: "it is missing, and there are other rows".to_owned() }.into());
         }
@@ -51,33 +51,44 @@ pub(crate) fn no_wal() -> WriteOptions {
     options
 }
 
-fn check(stored: &Identity, asked: &Identity) -> Result<(), StoreError> {
-    const OTHER_LOG: &str = "give the directory of its own log, or delete the partition's store to fold it anew";
-    const OTHER_SETTINGS: &str =
-        "start with the stored value, or delete the partition's store to fold it anew with this one";
-    let fail = |what, stored: String, asked: String, cure| Err(StoreError::Mismatch { what, stored, asked, cure });
-    let hex = |id: &[u8; 16]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+fn check(stored: &Identity, asked: &Identity, dir: &Path) -> Result<(), StoreError> {
+    let anew = format!("stop receiptd and `rm -r {}`, and it is folded anew", dir.display());
+    let other_log = format!("start with its own log, or {anew} from this one");
+    let other_settings = format!("start with the stored value, or {anew} with this one");
+    let fail = |what, stored: String, asked: String, cure: &str| {
+        Err(StoreError::Mismatch { what, stored, asked, cure: cure.to_owned() })
+    };
     if stored.log_id != asked.log_id {
-        return fail("log", hex(&stored.log_id), hex(&asked.log_id), OTHER_LOG);
+        let (stored, asked) = differences(&stored.origin, &asked.origin);
+        return fail("log", stored, asked, &other_log);
     }
     if stored.partitions != asked.partitions {
-        return fail("partitions", stored.partitions.to_string(), asked.partitions.to_string(), OTHER_LOG);
+        return fail("partitions", stored.partitions.to_string(), asked.partitions.to_string(), &other_log);
     }
     if stored.partition != asked.partition {
-        return fail("partition", stored.partition.to_string(), asked.partition.to_string(), OTHER_LOG);
+        return fail("partition", stored.partition.to_string(), asked.partition.to_string(), &other_log);
     }
     let (s, a) = (&stored.settings, &asked.settings);
     if s.retention_ms != a.retention_ms {
-        return fail("retention", ms(s.retention_ms), ms(a.retention_ms), OTHER_SETTINGS);
+        return fail("retention", ms(s.retention_ms), ms(a.retention_ms), &other_settings);
     }
     if s.early_window_ms != a.early_window_ms {
-        return fail("early_window", ms(s.early_window_ms), ms(a.early_window_ms), OTHER_SETTINGS);
+        return fail("early_window", ms(s.early_window_ms), ms(a.early_window_ms), &other_settings);
     }
     if s.max_group_members != a.max_group_members {
         let (stored, asked) = (s.max_group_members.to_string(), a.max_group_members.to_string());
-        return fail("max_group_members", stored, asked, OTHER_SETTINGS);
+        return fail("max_group_members", stored, asked, &other_settings);
     }
     Ok(())
+}
+
+/// What two logs are, without the parts in which they are the same: a topic that was created again stands out so.
+fn differences(one: &str, other: &str) -> (String, String) {
+    let parts = |text: &str, but: &str| {
+        let but: Vec<_> = but.split(", ").collect();
+        text.split(", ").filter(|part| !but.contains(part)).map(str::to_owned).collect::<Vec<_>>().join(", ")
+    };
+    (parts(one, other), parts(other, one))
 }
 
 fn ms(ms: u64) -> String {
@@ -118,4 +129,17 @@ fn options(resources: &Resources, settings: Settings, horizon: &Arc<Horizon>) ->
 pub(crate) fn disk_bytes(dir: &Path) -> u64 {
     let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
     files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_logs_it_is_told_what_differs() {
+        let (one, other) = ("Kafka cluster c, topic reads 1, topic deltas 3", "Kafka cluster c, topic reads 2, topic deltas 3");
+        assert_eq!(differences(one, other), ("topic reads 1".to_owned(), "topic reads 2".to_owned()));
+        let (one, other) = ("embedded log a", "Kafka cluster c, topic reads 1");
+        assert_eq!(differences(one, other), (one.to_owned(), other.to_owned()));
+    }
 }

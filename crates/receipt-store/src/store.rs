@@ -65,6 +65,12 @@ impl Store {
         })))
     }
 
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// The settings it is folded by.
     #[must_use]
     pub fn settings(&self) -> &Settings {

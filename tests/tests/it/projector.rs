@@ -19,14 +19,8 @@ use tokio::runtime::Runtime;
 const HOUR_MS: u64 = 3_600_000;
 
 fn open_log(dir: &Path, partitions: u32, clock: Clock) -> Log {
-    Log::open_embedded(EmbeddedOptions {
-        dir: dir.join("log"),
-        partitions,
-        retention_ms: 0,
-        accept_clock_jump: false,
-        clock,
-    })
-    .unwrap()
+    let options = receipt_test_engine::options(&dir.join("log"), clock);
+    receipt_test_engine::open_blocking(EmbeddedOptions { partitions, ..options })
 }
 
 fn start(dir: &Path, log: &Log, clock: Clock, runtime: &Runtime) -> Projector {
@@ -188,7 +182,7 @@ fn s30_ticks_move_log_time_where_nobody_talks() {
     for (ticks, now_ms) in [(1, 1_000_000_000), (1, 1_000_000_000 + HOUR_MS), (2, 1_000_000_001 + HOUR_MS)] {
         hand.store(now_ms, Ordering::SeqCst);
         let projector = start(dir.path(), &log, clock.clone(), &runtime);
-        runtime.block_on(log.watch_end(Topic::Conversations, 0).wait_for(|end| *end >= ticks)).unwrap();
+        runtime.block_on(receipt_test_engine::reaches(&log, Topic::Conversations, 0, ticks));
         caught_up(&runtime, &log, &projector.partitions()[0]);
         runtime.block_on(projector.stop());
         assert_eq!(log.end_offset(Topic::Conversations, 0), ticks, "at {now_ms}");

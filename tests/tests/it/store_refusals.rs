@@ -29,11 +29,11 @@ fn r7_a_store_of_another_log_or_other_settings_is_refused() {
     drop(open(dir.path(), &created).unwrap());
     let settings = created.settings;
     let with = |settings| Identity { settings, ..created.clone() };
-    let rebuild = "delete the partition's store to fold it anew";
+    let rebuild = &format!("`rm -r {}`, and it is folded anew", dir.path().display());
     let cases: [(Identity, [&str; 4]); 6] = [
         (
-            Identity { log_id: [0xab; 16], ..created.clone() },
-            ["log", &"07".repeat(16), &"ab".repeat(16), "give the directory of its own log"],
+            Identity { log_id: [0xab; 16], origin: "cluster c, topic t 9".to_owned(), ..created.clone() },
+            ["log topic t 7,", "with topic t 9;", "start with its own log", rebuild],
         ),
         (Identity { partition: 3, ..created.clone() }, ["partition", " 0,", " 3;", rebuild]),
         (Identity { partitions: 6, ..created.clone() }, ["partitions", " 1,", " 6;", rebuild]),

@@ -52,15 +52,10 @@ pub(crate) struct Setup {
     pub(crate) unfolded: bool,
 }
 
-fn log(dir: &Path, settings: &Settings, clock: &Clock) -> Log {
-    let options = EmbeddedOptions {
-        dir: dir.to_owned(),
-        partitions: PARTITIONS,
-        retention_ms: settings.retention_ms,
-        accept_clock_jump: false,
-        clock: clock.clone(),
-    };
-    Log::open_embedded(options).unwrap()
+async fn log(dir: &Path, settings: &Settings, clock: &Clock) -> Log {
+    let options = receipt_test_engine::options(dir, clock.clone());
+    let retention_ms = settings.retention_ms;
+    receipt_test_engine::open(EmbeddedOptions { partitions: PARTITIONS, retention_ms, ..options }).await
 }
 
 impl Server {
@@ -77,7 +72,7 @@ impl Server {
         if let Some(sealed) = sealed {
             std::fs::write(stores.join(sealed.to_string()), "no directory").unwrap();
         }
-        let folded = log(&dir.path().join("log"), &settings, &clock);
+        let folded = log(&dir.path().join("log"), &settings, &clock).await;
         let options =
             Options { dir: stores, settings, resources: Resources::new(8 << 20, 8 << 20), clock: clock.clone() };
         let projector = Projector::start(&folded, &options, &Handle::current()).unwrap();
@@ -89,7 +84,7 @@ impl Server {
                 partition.reached(Offsets { conversations: 1, reads: 0 }).await.unwrap();
             }
         }
-        let log = if unfolded { log(&dir.path().join("other"), &settings, &clock) } else { folded };
+        let log = if unfolded { log(&dir.path().join("other"), &settings, &clock).await } else { folded };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let inboxes = receipt_notifier::Options {

@@ -10,6 +10,7 @@ pub(crate) mod publish;
 pub(crate) mod read;
 pub(crate) mod receipts;
 pub(crate) mod states;
+pub(crate) mod topics;
 pub(crate) mod watch;
 
 use receipt_proto::v1;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Watch(command) => command.run(addr, output).await,
         Command::Import(command) => command.run(addr, output).await,
         Command::Load(command) => command.run(addr, output).await,
+        Command::Topics(command) => command.run(output).await,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::support::{open, read_all, record, records, text};
 #[tokio::test]
 async fn records_come_back_as_they_went_in() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     let headers = vec![("reason".to_owned(), Bytes::from("poison")), ("reason".to_owned(), Bytes::new())];
     let given = [
         NewRecord::new("key", "value"),
@@ -41,7 +41,7 @@ async fn records_come_back_as_they_went_in() {
 #[tokio::test]
 async fn each_partition_of_each_topic_counts_for_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     let batches = vec![
         (Topic::Reads, 1, records(0..2)),
         (Topic::Reads, 2, records(10..11)),
@@ -61,7 +61,7 @@ async fn each_partition_of_each_topic_counts_for_itself() {
 #[tokio::test]
 async fn nothing_to_append_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     assert_eq!(log.append(Topic::Reads, 0, vec![]).await, Ok(vec![]));
     assert_eq!(log.append_many(vec![]).await, Ok(vec![]));
 }
@@ -72,7 +72,7 @@ async fn thirty_two_callers_at_once_get_dense_offsets() {
     const CALLERS: u64 = 32;
     const EACH: u64 = 40;
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let log = log.clone();
@@ -99,18 +99,21 @@ async fn thirty_two_callers_at_once_get_dense_offsets() {
     }
 }
 
-#[test]
-fn threads_that_may_wait_append_too() {
+#[tokio::test]
+async fn threads_that_may_wait_append_too() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
-    assert_eq!(log.append_blocking(Topic::Deltas, 0, records(0..3)).unwrap()[2].offset, 2);
-    assert_eq!(log.append_many_blocking(vec![(Topic::Deltas, 0, records(3..4))]).unwrap()[0][0].offset, 3);
+    let log = open(dir.path()).await;
+    let appended = tokio::task::spawn_blocking(move || {
+        assert_eq!(log.append_blocking(Topic::Deltas, 0, records(0..3)).unwrap()[2].offset, 2);
+        assert_eq!(log.append_many_blocking(vec![(Topic::Deltas, 0, records(3..4))]).unwrap()[0][0].offset, 3);
+    });
+    appended.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_record_over_a_limit_is_refused_with_its_whole_request() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     let fits = NewRecord::new("key", vec![0; RECORD_VALUE_MAX_BYTES]);
     let value = NewRecord::new("key", vec![0; RECORD_VALUE_MAX_BYTES + 1]);
     let key = NewRecord::new(vec![0; RECORD_KEY_AND_HEADERS_MAX_BYTES + 1], "value");
@@ -127,11 +130,12 @@ async fn a_record_over_a_limit_is_refused_with_its_whole_request() {
 #[tokio::test]
 async fn a_request_larger_than_a_write_is_appended_whole() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     let large = vec![NewRecord::new("key", vec![7; RECORD_VALUE_MAX_BYTES]); 20];
     assert_eq!(log.append(Topic::Reads, 0, large.clone()).await.unwrap().len(), 20);
     let mut reader = log.reader(Topic::Reads, 0, 0);
     for _ in &large {
+        reader.wait().await.unwrap();
         let records = reader.poll(100, 1).unwrap();
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].value, large[0].value);
@@ -141,7 +145,7 @@ async fn a_request_larger_than_a_write_is_appended_whole() {
 #[tokio::test]
 async fn a_partition_that_is_not_there_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     let error = LogError::NoSuchPartition { partition: 4, last: 3 };
     assert_eq!(log.append(Topic::Reads, 4, records(0..1)).await, Err(error.clone()));
     assert_eq!(log.read(Topic::Reads, 4, 0, 1, 1), Err(error.clone()));
@@ -154,7 +158,7 @@ async fn a_partition_that_is_not_there_is_refused() {
 #[tokio::test]
 async fn closing_loses_nothing_that_was_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open(dir.path()).await;
     let callers: Vec<_> = (0..50)
         .map(|n| {
             let log = log.clone();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use receipt_log::{ErrorKind, Log, LogError, Topic};
 use rocksdb::DB;
 
-use crate::support::{open, options, read_all, records};
+use crate::support::{open_embedded, options, read_all, records};
 
 /// The key of a record of receipts.reads, partition 0.
 fn key(offset: u8) -> [u8; 13] {
@@ -15,7 +15,7 @@ fn key(offset: u8) -> [u8; 13] {
 
 /// A log of ten records in receipts.reads, partition 0, closed and then changed.
 fn damaged(dir: &Path, damage: impl FnOnce(&DB)) {
-    let log = open(dir);
+    let log = open_embedded(dir);
     log.append_blocking(Topic::Reads, 0, records(0..10)).unwrap();
     drop(log);
     damage(&DB::open_default(dir).unwrap());
@@ -29,7 +29,7 @@ fn a_damaged_record_is_named_and_those_before_it_can_be_read() {
         *value.last_mut().unwrap() ^= 1;
         db.put(key(4), value).unwrap();
     });
-    let log = open(dir.path());
+    let log = open_embedded(dir.path());
     let error = read_all(&log, Topic::Reads, 0, 0).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -44,7 +44,7 @@ fn a_damaged_record_is_named_and_those_before_it_can_be_read() {
 fn a_record_that_is_missing_is_named() {
     let dir = tempfile::tempdir().unwrap();
     damaged(dir.path(), |db| db.delete(key(4)).unwrap());
-    let log = open(dir.path());
+    let log = open_embedded(dir.path());
     for from in [0, 4] {
         let error = LogError::Corrupt { topic: Topic::Reads, partition: 0, offset: 4, detail: "it is missing" };
         assert_eq!(read_all(&log, Topic::Reads, 0, from), Err(error));
@@ -96,7 +96,7 @@ fn wal_files(dir: &Path) -> Vec<PathBuf> {
 
 /// A log of ten records, each of a write of its own, all in the WAL; copied as a crash leaves it.
 fn crashed(dir: &Path, copy: &Path) {
-    let log = open(dir);
+    let log = open_embedded(dir);
     for n in 0..10 {
         log.append_blocking(Topic::Reads, 0, records(n..n + 1)).unwrap();
     }
@@ -127,7 +127,7 @@ fn a_wal_cut_short_in_its_last_write_opens_without_it() {
     crashed(dir.path(), copy.path());
     let wal = OpenOptions::new().write(true).open(&wal_files(copy.path())[0]).unwrap();
     wal.set_len(wal.metadata().unwrap().len() - 3).unwrap();
-    let log = open(copy.path());
+    let log = open_embedded(copy.path());
     assert_eq!(read_all(&log, Topic::Reads, 0, 0).unwrap().len(), 9);
     assert_eq!(log.append_blocking(Topic::Reads, 0, records(9..10)).unwrap()[0].offset, 9);
 }

@@ -1,4 +1,4 @@
-//! The log through its public interface.
+//! The log through its public interface: `append` and `read` on either engine, the rest of the embedded one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows that of test functions only")]
 

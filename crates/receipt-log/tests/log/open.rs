@@ -2,19 +2,19 @@
 
 use receipt_log::{EmbeddedOptions, ErrorKind, Log, LogError, LogId, Topic};
 
-use crate::support::{open, options, read_all, records};
+use crate::support::{open_embedded, options, read_all, records};
 
 #[test]
 fn a_log_opened_again_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("not/there/yet");
-    let log = open(&dir);
+    let log = open_embedded(&dir);
     let id = log.id();
     log.append_blocking(Topic::Reads, 0, records(0..10)).unwrap();
     log.trim(Topic::Reads, 0, 4).unwrap();
     let before = read_all(&log, Topic::Reads, 0, 4).unwrap();
     drop(log);
-    let log = open(&dir);
+    let log = open_embedded(&dir);
     assert_eq!((log.id(), LogId::from_bytes(*id.as_bytes()), log.partitions()), (id, id, 4));
     assert_eq!((log.start_offset(Topic::Reads, 0), log.end_offset(Topic::Reads, 0)), (4, 10));
     assert_eq!(read_all(&log, Topic::Reads, 0, 4).unwrap(), before);
@@ -26,12 +26,12 @@ fn a_log_opened_again_is_the_same() {
 #[test]
 fn offsets_go_on_after_everything_was_trimmed() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open_embedded(dir.path());
     log.append_blocking(Topic::Reads, 0, records(0..10)).unwrap();
     log.trim(Topic::Reads, 0, 10).unwrap();
     log.close().unwrap();
     drop(log);
-    let log = open(dir.path());
+    let log = open_embedded(dir.path());
     assert_eq!((log.start_offset(Topic::Reads, 0), log.end_offset(Topic::Reads, 0)), (10, 10));
     assert_eq!(read_all(&log, Topic::Reads, 0, 10), Ok(vec![]));
     assert_eq!(log.append_blocking(Topic::Reads, 0, records(0..1)).unwrap()[0].offset, 10);
@@ -41,13 +41,13 @@ fn offsets_go_on_after_everything_was_trimmed() {
 #[test]
 fn two_logs_have_two_identities() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    assert_ne!(open(a.path()).id(), open(b.path()).id());
+    assert_ne!(open_embedded(a.path()).id(), open_embedded(b.path()).id());
 }
 
 #[test]
 fn the_partition_count_of_a_log_stays() {
     let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path()));
+    drop(open_embedded(dir.path()));
     let error = Log::open_embedded(EmbeddedOptions { partitions: 8, ..options(dir.path()) }).unwrap_err();
     assert_eq!(error, LogError::PartitionCount { stored: 4, asked: 8 });
     assert_eq!(
@@ -63,7 +63,7 @@ fn the_partition_count_of_a_log_stays() {
 #[test]
 fn a_log_is_open_once() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+    let log = open_embedded(dir.path());
     let error = Log::open_embedded(options(dir.path())).unwrap_err();
     assert_eq!(error, LogError::Locked { dir: dir.path().to_path_buf() });
     assert_eq!(error.kind(), ErrorKind::Fatal);
@@ -71,7 +71,7 @@ fn a_log_is_open_once() {
     drop(log);
     assert!(Log::open_embedded(options(dir.path())).is_err());
     drop(other_handle);
-    open(dir.path());
+    open_embedded(dir.path());
 }
 
 #[test]

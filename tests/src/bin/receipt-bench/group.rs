@@ -97,7 +97,7 @@ fn sent(message: &MessageId) -> anyhow::Result<Change> {
 fn measure(members: usize) -> anyhow::Result<Vec<(&'static str, Duration)>> {
     let dir = tempfile::tempdir()?;
     let settings = Settings { max_group_members: 1_000_000, ..Settings::default() };
-    let identity = Identity { log_id: [1; 16], partition: 0, partitions: 1, settings };
+    let identity = Identity { log_id: [1; 16], partition: 0, partitions: 1, settings, origin: String::new() };
     let store = Store::open(dir.path(), &Resources::default(), &identity)?;
     let fold = Fold::new(settings, store.working_set()?);
     let conversation = ConversationId::new("group")?;

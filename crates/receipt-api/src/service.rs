@@ -72,7 +72,7 @@ impl ReceiptService for Services {
         &self,
         request: Request<v1::SubscribeMessageReadReceiptsRequest>,
     ) -> Answer<Self::SubscribeMessageReadReceiptsStream> {
-        subscribe::subscribe(&self.0, request)
+        subscribe::subscribe(&self.0, request).await
     }
 }
 

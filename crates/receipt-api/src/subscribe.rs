@@ -9,14 +9,18 @@ use receipt_proto::v1::{self, subscribe_message_read_receipts_request::Start as 
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use crate::{api::Api, error, streams::Place};
+use crate::{
+    api::{Api, blocking},
+    error,
+    streams::Place,
+};
 
 /// The responses of one stream.
 pub(crate) type Responses =
     Pin<Box<dyn Stream<Item = Result<v1::SubscribeMessageReadReceiptsResponse, Status>> + Send>>;
 
 /// Opens a stream.
-pub(crate) fn subscribe(
+pub(crate) async fn subscribe(
     api: &Api,
     request: Request<v1::SubscribeMessageReadReceiptsRequest>,
 ) -> Result<Response<Responses>, Status> {
@@ -34,7 +38,9 @@ pub(crate) fn subscribe(
     let inbox = inbox.ok_or_else(|| error::unserved(number, &receipt_projector::Unserved::CatchingUp))?;
     let place = api.streams.take(&user)?;
     let log_id = *api.log.id().as_bytes();
-    let subscription = Subscription::start(inbox, log_id, user, start).map_err(|why| failed(number, &why))?;
+    // An old token may have to be looked up in the log.
+    let start = move || Subscription::start(inbox, log_id, user, start).map_err(|why| failed(number, &why));
+    let subscription = blocking(start).await?;
     let live = Live { subscription, number, stopping: api.stopping(), _place: place };
     Ok(Response::new(Box::pin(stream::unfold(State::Live(Box::new(live)), step))))
 }

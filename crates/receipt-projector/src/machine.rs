@@ -29,6 +29,8 @@ pub const BATCH_RECORDS_MAX: usize = 8192;
 const BATCH_MESSAGES_MAX: usize = 20_000;
 /// How far log time may lag the clock before a tick is appended.
 const TICK_LAG_MAX_MS: u64 = 3_600_000;
+/// When to look again for records that the log has and has not given yet.
+const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
 
 /// The machine of one partition.
 pub struct Machine {
@@ -43,6 +45,8 @@ pub struct Machine {
     serve_from: Offsets,
     /// How far was last told.
     told: Offsets,
+    /// The offset after the last tick that was appended here.
+    ticked: u64,
 }
 
 impl Machine {
@@ -69,7 +73,7 @@ impl Machine {
             reads: log.end_offset(Topic::Reads, number),
         };
         let fold = Fold::new(*store.settings(), rows);
-        let mut machine = Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from, told: applied };
+        let mut machine = Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from, told: applied, ticked: 0 };
         machine.publish(applied);
         Ok(machine)
     }
@@ -193,20 +197,29 @@ impl Projection for Machine {
     }
 
     fn idle(&mut self) -> Result<Idle, ProjectorError> {
+        let number = self.partition.number();
+        let end = self.log.end_offset(Topic::Conversations, number).max(self.ticked);
+        if self.feed.position().conversations < end {
+            // There is more, which is on its way: perhaps the last tick.
+            return Ok(Idle::Wait(ON_ITS_WAY_MAX));
+        }
         let lag_max_ms = self.tick_lag_max_ms();
         let lag_ms = self.clock.now_ms().saturating_sub(self.fold.rows.progress.log_time_ms);
-        if lag_ms > lag_max_ms {
-            match self.log.append_blocking(Topic::Conversations, self.partition.number(), vec![tick()]) {
-                Ok(_) => return Ok(Idle::GoOn),
-                // A clock that jumped: nothing is lost by waiting for it to be mended.
-                Err(error) if error.kind() == receipt_log::ErrorKind::Retry => {
-                    tracing::warn!(partition = self.partition.number(), %error, "no tick appended");
-                    return Ok(Idle::Wait(Duration::from_secs(10)));
-                }
-                Err(error) => return Err(error.into()),
-            }
+        if lag_ms <= lag_max_ms {
+            return Ok(Idle::Wait(Duration::from_millis(lag_max_ms - lag_ms + 1)));
         }
-        Ok(Idle::Wait(Duration::from_millis(lag_max_ms - lag_ms + 1)))
+        match self.log.append_blocking(Topic::Conversations, number, vec![tick()]) {
+            Ok(appended) => {
+                self.ticked = appended.last().map_or(0, |tick| tick.offset + 1);
+                Ok(Idle::GoOn)
+            }
+            // A clock that jumped, or a log that does not answer: nothing is lost by waiting for it to be mended.
+            Err(error) if error.kind() == receipt_log::ErrorKind::Retry => {
+                tracing::warn!(partition = number, %error, "no tick appended");
+                Ok(Idle::Wait(Duration::from_secs(10)))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn flush(&mut self) -> Result<(), ProjectorError> {

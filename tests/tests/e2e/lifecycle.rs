@@ -65,6 +65,7 @@ async fn r2_sigterm_ends_well_and_the_next_start_has_nothing_to_fold() {
     let dir = DataDir::new();
     let server = Server::start(&dir, &[]).await;
     let token = something_happens(&server).await;
+    server.folded(END_MAX).await;
     let (status, time) = server.term().await;
     assert!(status.code() == Some(0) && time < END_MAX, "{status} after {time:?}");
 
@@ -74,6 +75,7 @@ async fn r2_sigterm_ends_well_and_the_next_start_has_nothing_to_fold() {
     assert!(positions.iter().all(|(applied, end)| applied == end), "{:?}", server.printed());
     assert!(positions.iter().map(|(_, end)| end).sum::<u64>() >= 3, "{:?}", server.printed());
     assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "a token outlives the process that gave it");
+    server.folded(END_MAX).await;
     for partition in server.partitions().await {
         // Nothing has been flushed since the start: it came back to the log's end.
         let durable = partition.positions.iter().all(|at| at.durable_offset == at.end_offset);
@@ -139,7 +141,7 @@ async fn r7_another_retention_is_refused_and_both_are_named() {
     server.term().await;
     let said = refusal(&receiptd_to_its_end(&dir, &["--retention", "7d"]).await);
     assert!(said.contains("created with retention 2592000s, and is opened with 604800s"), "{said}");
-    assert!(said.contains("start with the stored value, or delete the partition's store"), "what mends it: {said}");
+    assert!(said.contains("start with the stored value, or stop receiptd and `rm -r "), "what mends it: {said}");
     let server = Server::start(&dir, &["--retention", "30d"]).await;
     assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "nothing was harmed");
 }
@@ -168,7 +170,7 @@ async fn r7_s24_a_sealed_partition_says_why_and_the_others_serve() {
     let partitions = server.receipt_partitions().await.into_iter();
     let (sealed, serving): (Vec<_>, Vec<_>) = partitions.partition(|status| status.partition == partition);
     assert!(sealed[0].sealed.contains("created with log"), "{sealed:?}");
-    assert!(sealed[0].sealed.contains("delete the partition's store"), "what mends it: {sealed:?}");
+    assert!(sealed[0].sealed.contains("stop receiptd and `rm -r "), "what mends it: {sealed:?}");
     assert!(serving.len() == 3 && serving.iter().all(|partition| partition.sealed.is_empty()), "{serving:?}");
     assert_eq!(server.health().await, ServingStatus::NotServing);
     // S24: in a call for many messages it is that message's own error.

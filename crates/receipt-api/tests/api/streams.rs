@@ -239,6 +239,7 @@ async fn s34_a_token_from_a_quiet_partition_is_as_young_as_what_came_after_it() 
     server.publish(vec![to_all("c", "m4", "ann")]).await;
     server.advance(2 * DAY_MS);
     server.read("u3", "c", &["m4"]).await;
+    seen.until(&mut stream, "m4", 1).await;
     drop(stream);
     let told = next(&mut subscribe(&server, "ann", resume(&quiet)).await).await;
     assert!(told.reset && told.deltas.is_empty(), "the delta of m3 is gone");

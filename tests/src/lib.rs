@@ -3,15 +3,21 @@
 // These are helpers of tests: where they cannot go on, the test has failed.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod broker;
 pub mod ctl;
 pub mod dataset_model;
 pub mod dir;
+pub mod document;
 pub mod feed;
+pub mod language;
 pub mod pages;
 pub mod poll;
 pub mod port;
+pub mod program;
 pub mod random;
 pub mod scenario;
 pub mod server;
+pub mod tool;
+pub mod topics;
 pub mod walk;
 pub mod whole;

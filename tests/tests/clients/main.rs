@@ -3,24 +3,44 @@
 // All of this is tests: where they cannot go on, they have failed.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
-mod document;
-mod language;
-mod program;
-
 use std::{net::SocketAddr, time::Duration};
 
 use receipt_fold_tests::runner;
 use receipt_tests::{
+    language::Language,
     poll::until,
     port,
+    program::Program,
     random::Random,
     server::{DataDir, Server},
+    tool::Tool,
 };
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::{
-    language::{Language, PYTHON, TYPESCRIPT},
-    program::Program,
+const DOCUMENT: &str = "docs/clients.md";
+
+const PYTHON: Language = Language {
+    folder: "tests/clients/python",
+    source: "client.py",
+    comment: "#",
+    document: DOCUMENT,
+    fence: "python",
+    commands: "sh python",
+    run: &["python3", "session.py"],
+    tool: Tool { list: "tests/clients/python/requirements.txt", folder: "clients/python", target: "clients" },
+    path: ("PYTHONPATH", "", "gen"),
+};
+
+const TYPESCRIPT: Language = Language {
+    folder: "tests/clients/typescript",
+    source: "client.ts",
+    comment: "//",
+    document: DOCUMENT,
+    fence: "ts",
+    commands: "sh typescript",
+    run: &["node", "out/session.js"],
+    tool: Tool { list: "tests/clients/typescript/package-lock.json", folder: "clients/typescript", target: "clients" },
+    path: ("NODE_PATH", "node_modules", "node_modules"),
 };
 
 /// How long it may take until the server serves.
@@ -43,7 +63,7 @@ async fn session(language: &Language) {
     let dir = DataDir::new();
     let addr = port::lasting(&mut Random::new(runner::seed()));
     let server = serve(&dir, addr).await;
-    let mut client = Program::start(language.run(&checkout, &addr.to_string()));
+    let mut client = Program::start(language.run(&checkout, &[&addr.to_string()]));
     client.says("READY-FOR-KILL").await;
     server.kill_9();
     let _server = serve(&dir, addr).await;
@@ -62,13 +82,6 @@ async fn serve(dir: &DataDir, addr: SocketAddr) -> Server {
 #[test]
 fn the_document_shows_what_runs() {
     for language in [PYTHON, TYPESCRIPT] {
-        let shown = document::blocks(language.fence);
-        let run = document::examples(&language.source(), language.comment);
-        assert!(!run.is_empty(), "{} has no examples", language.name);
-        let differ = shown.iter().zip(&run).find(|(shown, run)| shown != run);
-        if let Some((shown, run)) = differ {
-            panic!("docs/clients.md shows:\n{shown}\n{} has:\n{run}", language.source().display());
-        }
-        assert_eq!(shown.len(), run.len(), "docs/clients.md and {} differ", language.source().display());
+        language.assert_shown_is_what_runs();
     }
 }

@@ -8,14 +8,15 @@ use std::{
     time::Duration,
 };
 
-use receipt_tests::poll::until;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::poll::until;
 
 /// How long one step of it may take.
 const STEP_MAX: Duration = Duration::from_secs(300);
 
 /// A running program; ended with its handle.
-pub(crate) struct Program {
+pub struct Program {
     name: String,
     child: Child,
     lines: UnboundedReceiver<String>,
@@ -25,7 +26,11 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts it.
-    pub(crate) fn start(mut command: Command) -> Self {
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
         let name = format!("{command:?}");
         let errors = tempfile::tempfile().expect("a temporary file");
         command.stderr(errors.try_clone().expect("a handle")).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -40,7 +45,10 @@ impl Program {
     }
 
     /// Waits until it prints this line, which has to be its next.
-    pub(crate) async fn says(&mut self, line: &str) {
+    ///
+    /// # Panics
+    /// If it prints another, or ends.
+    pub async fn says(&mut self, line: &str) {
         match tokio::time::timeout(STEP_MAX, self.lines.recv()).await {
             Ok(Some(said)) if said == line => {}
             Ok(Some(said)) => panic!("{} says {said:?} instead of {line:?}", self.name),
@@ -50,17 +58,28 @@ impl Program {
     }
 
     /// Tells it this line.
-    pub(crate) fn hears(&mut self, line: &str) {
+    ///
+    /// # Panics
+    /// If it does not listen.
+    pub fn hears(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("standard input");
         writeln!(stdin, "{line}").expect("it listens");
     }
 
-    /// Waits until it has ended well.
-    pub(crate) async fn ends(mut self) {
+    /// Waits until it has ended well; the lines that nobody has waited for.
+    ///
+    /// # Panics
+    /// If it goes on, or fails.
+    pub async fn ends(mut self) -> Vec<String> {
         let status = until("the program ends", STEP_MAX, async || self.child.try_wait().expect("its state")).await;
         if !status.success() {
             self.failed(&status.to_string());
         }
+        let mut lines = Vec::new();
+        while let Some(line) = self.lines.recv().await {
+            lines.push(line);
+        }
+        lines
     }
 
     fn failed(&mut self, how: &str) -> ! {

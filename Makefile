@@ -19,6 +19,11 @@ DATA_DIR ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/receiptd
 LISTEN ?= 127.0.0.1:50051
 ADDR ?= http://$(LISTEN)
 ARGS ?=
+# For `make kafka` and `make run-kafka`.
+KAFKA_PORT ?= 9092
+KAFKA_CONTROLLER_PORT ?= 9093
+KAFKA_DIR ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/receiptd-kafka
+KAFKA_DATA_DIR ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/receiptd-on-kafka
 KILLS ?= 500
 
 CARGO_DENY_VERSION := 0.20.2
@@ -26,20 +31,44 @@ BUF_VERSION := 1.75.0
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 BUF := $(TOOLS)/buf-$(BUF_VERSION)/node_modules/.bin/buf
 CLIENTS := $(TOOLS)/clients
+PRODUCERS := $(TOOLS)/producers
+KAFKA_VERSION := $(shell sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' tests/kafka/pom.xml)
+KAFKA := $(TOOLS)/kafka-$(KAFKA_VERSION)
 
 .PHONY: help
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-	  printf '  make %-7s %s\n' "$$target" "$$text"; done
+	  printf '  make %-10s %s\n' "$$target" "$$text"; done
 
 .PHONY: run
 run: build ## Build, and start receiptd on the embedded log; options in ARGS="--retention 7d".
 	@mkdir -p '$(DATA_DIR)'
 	@exec '$(BIN)/receiptd' --data-dir '$(DATA_DIR)' --listen '$(LISTEN)' $(ARGS)
 
+.PHONY: kafka
+kafka: build kafka-libs ## Start a Kafka broker on loopback, and create receiptd's topics in it; KAFKA_PORT=9092.
+	@if (exec 3<>/dev/tcp/127.0.0.1/$(KAFKA_PORT)) 2>/dev/null; then \
+	  echo 'something listens at 127.0.0.1:$(KAFKA_PORT) already: stop it, or give another KAFKA_PORT' >&2; exit 1; fi
+	@tests/kafka/broker '$(KAFKA_DIR)' '$(KAFKA_PORT)' '$(KAFKA_CONTROLLER_PORT)' & broker=$$!; stopped=; \
+	trap 'stopped=1; kill $$broker 2>/dev/null || true' INT TERM; \
+	until (exec 3<>/dev/tcp/127.0.0.1/$(KAFKA_PORT)) 2>/dev/null; do \
+	  kill -0 $$broker 2>/dev/null || { wait $$broker; exit 1; }; sleep 0.2; done; \
+	if '$(BIN)/receiptctl' topics create --kafka '127.0.0.1:$(KAFKA_PORT)' --partitions 4; then \
+	  echo 'Kafka is at 127.0.0.1:$(KAFKA_PORT); Ctrl-C ends it'; \
+	else \
+	  kill $$broker; \
+	fi; \
+	while kill -0 $$broker 2>/dev/null; do wait $$broker || true; done; \
+	[[ -n "$$stopped" ]]
+
+.PHONY: run-kafka
+run-kafka: build ## With `make kafka` going in another terminal: start receiptd on it.
+	@mkdir -p '$(KAFKA_DATA_DIR)'
+	@exec '$(BIN)/receiptd' --data-dir '$(KAFKA_DATA_DIR)' --listen '$(LISTEN)' --kafka '127.0.0.1:$(KAFKA_PORT)' $(ARGS)
+
 .PHONY: test
-test: lint build clients ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
-	cargo test $(CARGO_FLAGS)
+test: lint build clients kafka-libs producers ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
+	'$(BIN)/with-broker' cargo test $(CARGO_FLAGS)
 
 .PHONY: build
 build: deps ## Build receiptd and receiptctl into the cache folder.
@@ -100,6 +129,31 @@ lint: deps $(CARGO_DENY) $(BUF) ## Formatting, clippy, the contract, and licence
 	'$(BUF)' lint
 	'$(CARGO_DENY)' --log-level error check bans licenses sources
 
+# Installs from apt what stands in the shell's array `missing`.
+define install_missing
+if (($${#missing[@]})); then \
+  sudo=(); ((EUID == 0)) || sudo=(sudo); \
+  command -v apt-get >/dev/null || { echo "install what Debian calls: $${missing[*]}" >&2; exit 1; }; \
+  echo "Installing $${missing[*]}"; \
+  "$${sudo[@]}" apt-get update -qq; \
+  "$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+    "$${missing[@]}" >/dev/null; \
+fi
+endef
+
+# Installs a list of Python packages (1) into a folder (2), for the program (3) in Python.
+define python
+@list='$(1)'; dir='$(2)'; \
+if ! cmp -s "$$list" "$$dir/requirements.txt" \
+  || ! PYTHONPATH="$$dir" python3 -c 'import grpc_tools.protoc' 2>/dev/null; then \
+  echo 'Installing what the $(3) in Python needs'; \
+  rm -rf "$$dir"; \
+  python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+    --root-user-action ignore --target "$$dir" --requirement "$$list"; \
+  cp "$$list" "$$dir"; \
+fi
+endef
+
 # What the build needs of the system, asked for by what it is used for: bindgen loads libclang, rdkafka links OpenSSL.
 .PHONY: deps
 deps: ## Install what the build needs and is missing.
@@ -111,14 +165,7 @@ deps: ## Install what the build needs and is missing.
 	[[ -e /usr/include/openssl/ssl.h ]] || pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev); \
 	[[ -n "$${LIBCLANG_PATH:-}" ]] || compgen -G '/usr/lib/llvm-*/lib/libclang.so' >/dev/null \
 	  || compgen -G '/usr/lib*/libclang.so' >/dev/null || missing+=(libclang-dev); \
-	if (($${#missing[@]})); then \
-	  sudo=(); ((EUID == 0)) || sudo=(sudo); \
-	  command -v apt-get >/dev/null || { echo "install what Debian calls: $${missing[*]}" >&2; exit 1; }; \
-	  echo "Installing $${missing[*]}"; \
-	  "$${sudo[@]}" apt-get update -qq; \
-	  "$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-	    "$${missing[@]}" >/dev/null; \
-	fi
+	$(install_missing)
 
 # Tools of `make lint`, each in a folder of its own that carries its version.
 $(CARGO_DENY):
@@ -134,19 +181,11 @@ $(BUF):
 	@npm install --silent --no-fund --no-audit --prefix '$(TOOLS)/buf-$(BUF_VERSION)' '@bufbuild/buf@$(BUF_VERSION)'
 	@touch '$@'
 
-# Each language's in a folder of its own, with a copy of the list that it was installed from.
+# What was installed from a list, in a folder of its own with a copy of that list.
 .PHONY: clients
 clients: ## Install what the clients of docs/clients.md need, to be built and tested.
 	@command -v node >/dev/null || { echo 'node is missing: install Node 20 or later (https://nodejs.org)' >&2; exit 1; }
-	@list=tests/clients/python/requirements.txt; dir='$(CLIENTS)/python'; \
-	if ! cmp -s "$$list" "$$dir/requirements.txt" \
-	  || ! PYTHONPATH="$$dir" python3 -c 'import grpc_tools.protoc' 2>/dev/null; then \
-	  echo 'Installing what the client in Python needs'; \
-	  rm -rf "$$dir"; \
-	  python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
-	    --root-user-action ignore --target "$$dir" --requirement "$$list"; \
-	  cp "$$list" "$$dir"; \
-	fi
+	$(call python,tests/clients/python/requirements.txt,$(CLIENTS)/python,client)
 	@list=tests/clients/typescript/package-lock.json; dir='$(CLIENTS)/typescript'; \
 	if ! cmp -s "$$list" "$$dir/package-lock.json"; then \
 	  echo 'Installing what the client in TypeScript needs'; \
@@ -154,5 +193,29 @@ clients: ## Install what the clients of docs/clients.md need, to be built and te
 	  mkdir -p "$$dir.new"; \
 	  cp "$$list" "$${list%/*}/package.json" "$$dir.new"; \
 	  npm ci --silent --no-fund --no-audit --prefix "$$dir.new"; \
+	  mv "$$dir.new" "$$dir"; \
+	fi
+
+.PHONY: producers
+producers: kafka-libs ## Install what the producers of docs/producers.md need, to be built and tested.
+	$(call python,tests/producers/python/requirements.txt,$(PRODUCERS)/python,producer)
+
+# The broker's jars, and what the producer in Java needs.
+.PHONY: kafka-libs
+kafka-libs: ## Install a Kafka broker, and Java where it is missing.
+	@list=tests/kafka/pom.xml; dir='$(KAFKA)'; missing=(); \
+	java=$$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' || true); \
+	((java >= 17)) || missing+=(openjdk-17-jre-headless); \
+	((java >= 17)) && command -v javac >/dev/null || missing+=(openjdk-17-jdk-headless); \
+	cmp -s "$$list" "$$dir/pom.xml" || command -v mvn >/dev/null || missing+=(maven); \
+	$(install_missing); \
+	if ! cmp -s "$$list" "$$dir/pom.xml"; then \
+	  echo 'Installing Kafka $(KAFKA_VERSION)'; \
+	  rm -rf "$$dir" "$$dir.new"; \
+	  mkdir -p "$$dir.new/bin"; \
+	  mvn -q -B -f "$$list" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$$dir.new/libs"; \
+	  mv "$$dir.new"/libs/protoc-*.exe "$$dir.new/bin/protoc"; \
+	  chmod +x "$$dir.new/bin/protoc"; \
+	  cp "$$list" "$$dir.new"; \
 	  mv "$$dir.new" "$$dir"; \
 	fi

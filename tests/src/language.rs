@@ -85,6 +85,8 @@ impl Language {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).current_dir(&checkout.folder).env_clear();
         command.envs(env::vars_os().filter(|(name, _)| name == "HOME"));
+        // Java reads its arguments by it.
+        command.env("LC_ALL", "C.UTF-8");
         let installed = self.tool.installed();
         let (name, of_installed, of_built) = self.path;
         command.env(name, joined([installed.join(of_installed), checkout.folder.join(of_built)]));

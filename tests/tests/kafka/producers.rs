@@ -1,1 +1,154 @@
-//! Producers in other languages.
+//! Producers in other languages: the examples of docs/producers.md, built and run against a real Kafka.
+
+use prost::Message as _;
+use rdkafka::{Message as _, message::OwnedMessage};
+use receipt_proto::{decode_conversation_record, decode_read_record, v1};
+use receipt_tests::{
+    broker::Broker,
+    language::{Checkout, Language},
+    program::Program,
+    tool::{KAFKA, Tool},
+    topics,
+};
+
+const DOCUMENT: &str = "docs/producers.md";
+const PARTITIONS: i32 = 6;
+
+const PYTHON: Language = Language {
+    folder: "tests/producers/python",
+    source: "producer.py",
+    comment: "#",
+    document: DOCUMENT,
+    fence: "python",
+    commands: "sh python",
+    run: &["python3", "session.py"],
+    tool: Tool { list: "tests/producers/python/requirements.txt", folder: "producers/python", target: "producers" },
+    path: ("PYTHONPATH", "", "gen"),
+};
+
+const JAVA: Language = Language {
+    folder: "tests/producers/java",
+    source: "Producer.java",
+    comment: "//",
+    document: DOCUMENT,
+    fence: "java",
+    commands: "sh java",
+    run: &["java", "Session"],
+    tool: KAFKA,
+    path: ("CLASSPATH", "libs/*", "out"),
+};
+
+/// A record that its producer was told of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Landed {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    key: String,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_producers_in_other_languages_are_in_the_partitions_of_their_keys() {
+    let broker = Broker::start().await;
+    for (language, prefix) in [(PYTHON, "python."), (JAVA, "java.")] {
+        let checkout = built(&language).await;
+        let landed = publish(&language, &checkout, &broker, prefix, &[]).await;
+        assert_eq!(misplaced(&landed), 0, "{landed:?}");
+        assert_stored(&broker, prefix, landed).await;
+    }
+    // What librdkafka does unless it is told.
+    let landed = publish(&PYTHON, &built(&PYTHON).await, &broker, "crc.", &["--partitioner", "consistent_random"]).await;
+    assert_ne!(misplaced(&landed), 0, "{landed:?}");
+    assert_stored(&broker, "crc.", landed).await;
+}
+
+#[test]
+fn the_document_shows_what_runs() {
+    for language in [PYTHON, JAVA] {
+        language.assert_shown_is_what_runs();
+    }
+}
+
+/// Of several lengths, as the hash takes four bytes at a time.
+fn groups() -> Vec<String> {
+    let mut groups: Vec<_> = (1..=40).map(|n| format!("my_key_{n}")).collect();
+    groups.extend(["a", "ab", "abc", "with spaces", "größer", "群聊", &"long".repeat(64)].map(str::to_owned));
+    groups
+}
+
+/// Builds a producer as the document says.
+async fn built(language: &Language) -> Checkout {
+    let checkout = language.checkout();
+    Program::start(language.build(&checkout)).ends().await;
+    checkout
+}
+
+/// Creates the topics of this prefix, and has the producer tell of all groups; where its records landed.
+async fn publish(
+    language: &Language,
+    checkout: &Checkout,
+    broker: &Broker,
+    prefix: &str,
+    options: &[&str],
+) -> Vec<Landed> {
+    let names = topic_names(prefix);
+    topics::create(&broker.bootstrap(), &names.each_ref().map(String::as_str), PARTITIONS).await;
+    let (bootstrap, groups) = (broker.bootstrap(), groups());
+    let mut arguments = options.to_vec();
+    arguments.extend([bootstrap.as_str(), prefix]);
+    arguments.extend(groups.iter().map(String::as_str));
+    let lines = Program::start(language.run(checkout, &arguments)).ends().await;
+    lines.iter().map(|line| landed(line)).collect()
+}
+
+fn topic_names(prefix: &str) -> [String; 2] {
+    ["receipts.conversations", "receipts.reads"].map(|topic| format!("{prefix}{topic}"))
+}
+
+/// Reads a line of a producer.
+fn landed(line: &str) -> Landed {
+    let fields: Vec<_> = line.split('\t').collect();
+    let [topic, partition, offset, key] = fields[..] else { panic!("a producer printed {line:?}") };
+    let (partition, offset) = (partition.parse().expect("a partition"), offset.parse().expect("an offset"));
+    Landed { topic: topic.to_owned(), partition, offset, key: key.to_owned() }
+}
+
+/// How many records are not in the partition of their key.
+fn misplaced(landed: &[Landed]) -> usize {
+    let partitions = PARTITIONS.unsigned_abs();
+    let partition = |key: &str| (receipt_log::murmur2(key.as_bytes()) & 0x7fff_ffff) % partitions;
+    landed.iter().filter(|at| at.partition.unsigned_abs() != partition(&at.key)).count()
+}
+
+/// The topics hold the records that the producer was told of, and nothing else; each is an event as it should be, and
+/// those of a group are in the order in which they were told.
+async fn assert_stored(broker: &Broker, prefix: &str, mut landed: Vec<Landed>) {
+    let [conversations, reads] = topic_names(prefix);
+    let conversations = topics::records(&broker.bootstrap(), &conversations).await;
+    let reads = topics::records(&broker.bootstrap(), &reads).await;
+    let mut stored: Vec<_> = conversations.iter().chain(&reads).map(place).collect();
+    stored.sort();
+    landed.sort();
+    assert_eq!(stored, landed);
+    for record in &conversations {
+        decode_conversation_record(record.key(), record.payload()).unwrap_or_else(|why| panic!("{record:?}: {}", why.0));
+    }
+    for record in &reads {
+        decode_read_record(record.key(), record.payload()).unwrap_or_else(|why| panic!("{record:?}: {}", why.0));
+    }
+    for group in groups() {
+        let of_group = conversations.iter().filter(|record| record.key() == Some(group.as_bytes()));
+        let versions: Vec<_> = of_group.map(version).collect();
+        assert_eq!(versions, [1, 2, 3], "{group}");
+        assert_eq!(reads.iter().filter(|record| record.key() == Some(group.as_bytes())).count(), 1, "{group}");
+    }
+}
+
+fn place(record: &OwnedMessage) -> Landed {
+    let key = String::from_utf8(record.key().expect("a key").to_vec()).expect("text");
+    Landed { topic: record.topic().to_owned(), partition: record.partition(), offset: record.offset(), key }
+}
+
+fn version(record: &OwnedMessage) -> u64 {
+    v1::ConversationEvent::decode(record.payload().expect("a value")).expect("an event").version
+}

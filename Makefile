@@ -212,10 +212,14 @@ kafka-libs: ## Install a Kafka broker, and Java where it is missing.
 	if ! cmp -s "$$list" "$$dir/pom.xml"; then \
 	  echo 'Installing Kafka $(KAFKA_VERSION)'; \
 	  rm -rf "$$dir" "$$dir.new"; \
-	  mkdir -p "$$dir.new/bin"; \
-	  mvn -q -B -f "$$list" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$$dir.new/libs"; \
+	  mkdir -p "$$dir.new/bin" "$$dir.new/include"; \
+	  mvn -q -B -f "$$list" dependency:copy-dependencies -DincludeScope=runtime \
+	    -DoutputDirectory="$$dir.new/libs"; \
 	  mv "$$dir.new"/libs/protoc-*.exe "$$dir.new/bin/protoc"; \
 	  chmod +x "$$dir.new/bin/protoc"; \
+	  : 'The compiler finds them beside itself, if the first of them is there.'; \
+	  (cd "$$dir.new/include"; \
+	    jar -xf ../libs/protobuf-java-*.jar google/protobuf/descriptor.proto google/protobuf/timestamp.proto); \
 	  cp "$$list" "$$dir.new"; \
 	  mv "$$dir.new" "$$dir"; \
 	fi

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use receipt_fold_tests::runner;
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
 };
+use receipt_fold_tests::runner;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 

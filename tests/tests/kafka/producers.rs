@@ -57,7 +57,8 @@ async fn records_of_producers_in_other_languages_are_in_the_partitions_of_their_
         assert_stored(&broker, prefix, landed).await;
     }
     // What librdkafka does unless it is told.
-    let landed = publish(&PYTHON, &built(&PYTHON).await, &broker, "crc.", &["--partitioner", "consistent_random"]).await;
+    let landed =
+        publish(&PYTHON, &built(&PYTHON).await, &broker, "crc.", &["--partitioner", "consistent_random"]).await;
     assert_ne!(misplaced(&landed), 0, "{landed:?}");
     assert_stored(&broker, "crc.", landed).await;
 }
@@ -131,7 +132,8 @@ async fn assert_stored(broker: &Broker, prefix: &str, mut landed: Vec<Landed>) {
     landed.sort();
     assert_eq!(stored, landed);
     for record in &conversations {
-        decode_conversation_record(record.key(), record.payload()).unwrap_or_else(|why| panic!("{record:?}: {}", why.0));
+        decode_conversation_record(record.key(), record.payload())
+            .unwrap_or_else(|why| panic!("{record:?}: {}", why.0));
     }
     for record in &reads {
         decode_read_record(record.key(), record.payload()).unwrap_or_else(|why| panic!("{record:?}: {}", why.0));

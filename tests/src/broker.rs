@@ -98,6 +98,22 @@ impl Broker {
         self.child = None;
     }
 
+    /// Loses all records of a partition, as a disk may.
+    ///
+    /// # Panics
+    /// If it is up, or has no such partition.
+    pub fn lose(&self, topic: &str, partition: u32) {
+        assert!(self.child.is_none(), "the broker is not down");
+        let dir = self.dir.path().join("data/data").join(format!("{topic}-{partition}"));
+        for file in std::fs::read_dir(dir).expect("the partition's directory") {
+            let path = file.expect("a file").path();
+            // What is left is which topic it is.
+            if path.file_name().is_some_and(|name| name != "partition.metadata") {
+                std::fs::remove_file(path).expect("removed");
+            }
+        }
+    }
+
     /// Where clients find it.
     #[must_use]
     pub fn bootstrap(&self) -> String {

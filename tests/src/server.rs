@@ -103,7 +103,12 @@ impl Server {
 
     /// What the standard health check says of the whole.
     pub async fn health(&self) -> ServingStatus {
-        let request = HealthCheckRequest { service: String::new() };
+        self.health_of("").await
+    }
+
+    /// What the standard health check says of a part.
+    pub async fn health_of(&self, service: &str) -> ServingStatus {
+        let request = HealthCheckRequest { service: service.to_owned() };
         match HealthClient::new(self.channel()).check(request).await {
             Ok(response) => response.into_inner().status(),
             Err(_) => ServingStatus::Unknown,

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use receipt_proto::v1::{self, ReceiptError, receipt_result};
 use receipt_tests::{
+    events,
     poll::until,
     server::{DataDir, Server},
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::events;
 
 /// Log time comes on ticks: a second apart, where nobody talks.
 const EXPIRES_MAX: Duration = Duration::from_secs(60);

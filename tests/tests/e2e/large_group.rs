@@ -8,13 +8,13 @@ use std::{
 use receipt_fold_tests::runner;
 use receipt_proto::v1::{self, MemberFilter, receipt_result};
 use receipt_tests::{
+    events,
     random::Random,
     server::{DataDir, Receipts, Server},
 };
 use tokio::task::JoinSet;
 use tonic::Request;
 
-use crate::events;
 
 const MEMBERS: usize = 100_000;
 /// In one event, at most.

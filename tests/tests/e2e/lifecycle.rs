@@ -4,49 +4,17 @@ use std::{collections::BTreeMap, path::Path, process::Output, time::Duration};
 
 use receipt_proto::v1;
 use receipt_tests::{
+    events,
     poll::until,
     server::{DataDir, Server, receiptd_to_its_end},
+    session::{counts, reason, something_happens},
 };
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_types::StatusExt as _;
 
-use crate::events;
 
 /// An orderly end has only a flush to wait for.
 const END_MAX: Duration = Duration::from_secs(5);
-
-/// Publishes a group with a message and has it read; where that is in the log.
-async fn something_happens(server: &Server) -> String {
-    let created = events::group_created("team", "work", &["alice", "bob", "carol"]);
-    let events = vec![created, events::sent_to_all("team", "m1", "alice")];
-    let request = v1::PublishConversationEventsRequest { events, wait: true };
-    server.receipts().publish_conversation_events(request).await.unwrap();
-    let request = v1::SendMessageReadReceiptsRequest {
-        user_id: "bob".into(),
-        conversation_id: "team".into(),
-        message_ids: vec!["m1".into()],
-        wait: true,
-    };
-    server.receipts().send_message_read_receipts(request).await.unwrap().into_inner().consistency_token
-}
-
-async fn counts(server: &Server, token: Option<&str>) -> Result<(u32, u32), String> {
-    let request = v1::GetMessageReadReceiptsRequest {
-        messages: vec![events::message_ref("team", "m1")],
-        consistency_tokens: token.into_iter().map(str::to_owned).collect(),
-        ..Default::default()
-    };
-    let response = server.receipts().get_message_read_receipts(request).await;
-    let results = response.map_err(|status| status.to_string())?.into_inner().results;
-    match &results[0].result {
-        Some(v1::receipt_result::Result::Receipt(receipt)) => Ok((receipt.read_count, receipt.unread_count)),
-        Some(v1::receipt_result::Result::Error(error)) => {
-            Err(v1::ReceiptError::try_from(*error).unwrap().as_str_name().to_owned())
-        }
-        None => Err("nothing".to_owned()),
-    }
-}
 
 /// The offsets that a start announced, as "applied of end" for each topic of each partition.
 fn announced(server: &Server) -> Vec<(u64, u64)> {
@@ -197,10 +165,6 @@ async fn group_created(server: &Server, group: &str) -> String {
         }
     })
     .await
-}
-
-fn reason(status: &Status) -> String {
-    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
 }
 
 /// A call for one message's list.

@@ -6,7 +6,6 @@
 mod compare;
 mod conversations;
 mod ctl_session;
-mod events;
 mod expiry;
 mod import;
 mod kills;

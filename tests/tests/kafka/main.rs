@@ -3,5 +3,9 @@
 // All of this is tests: where they cannot go on, they have failed.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod away;
 mod broker;
 mod producers;
+mod seals;
+mod site;
+mod start;

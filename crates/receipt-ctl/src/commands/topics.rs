@@ -29,7 +29,7 @@ enum Command {
 #[command(after_long_help = "\
 Examples:
   receiptctl topics create --kafka 127.0.0.1:9092 --partitions 4
-  receiptctl topics create --kafka kafka.example:9093 --partitions 64 --replication 3 --topic-prefix chat. \\
+  receiptctl topics create --kafka kafka.example:9093 --partitions 64 --replication-factor 3 --topic-prefix chat. \\
     --kafka-setting security.protocol=SSL")]
 struct Create {
     #[command(flatten)]
@@ -39,13 +39,13 @@ struct Create {
     partitions: u32,
     /// Copies of each partition, on so many brokers.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    replication: u16,
+    replication_factor: u16,
 }
 
 impl Topics {
     pub(crate) async fn run(self, output: Output) -> anyhow::Result<()> {
-        let Command::Create(Create { kafka, partitions, replication }) = self.command;
-        let topics = receipt_log::create_topics(&kafka.options(), partitions, replication).await?;
+        let Command::Create(Create { kafka, partitions, replication_factor }) = self.command;
+        let topics = receipt_log::create_topics(&kafka.options(), partitions, replication_factor).await?;
         let json: Vec<_> =
             topics.iter().map(|topic| json!({ "topic": topic.name, "created": topic.created })).collect();
         output.print(&json!({ "topics": json }), || {

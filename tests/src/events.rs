@@ -3,7 +3,8 @@
 use receipt_proto::v1::{self, conversation_event::Event, message_sent::Audience};
 
 /// A group begins.
-pub(crate) fn group_created(
+#[must_use]
+pub fn group_created(
     conversation: &str,
     group_type: &str,
     members: &[impl AsRef<str>],
@@ -13,12 +14,14 @@ pub(crate) fn group_created(
 }
 
 /// These join.
-pub(crate) fn members_added(conversation: &str, members: &[impl AsRef<str>]) -> v1::ConversationEvent {
+#[must_use]
+pub fn members_added(conversation: &str, members: &[impl AsRef<str>]) -> v1::ConversationEvent {
     event(conversation, Event::MembersAdded(v1::MembersAdded { member_ids: strings(members) }))
 }
 
 /// A message to all members, which asks for receipts.
-pub(crate) fn sent_to_all(conversation: &str, message: &str, sender: &str) -> v1::ConversationEvent {
+#[must_use]
+pub fn sent_to_all(conversation: &str, message: &str, sender: &str) -> v1::ConversationEvent {
     let sent = v1::MessageSent {
         message_id: message.to_owned(),
         sender_id: sender.to_owned(),
@@ -29,7 +32,8 @@ pub(crate) fn sent_to_all(conversation: &str, message: &str, sender: &str) -> v1
 }
 
 /// The name of a message.
-pub(crate) fn message_ref(conversation: &str, message: &str) -> v1::MessageRef {
+#[must_use]
+pub fn message_ref(conversation: &str, message: &str) -> v1::MessageRef {
     v1::MessageRef { conversation_id: conversation.to_owned(), message_id: message.to_owned() }
 }
 

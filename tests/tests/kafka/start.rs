@@ -1,0 +1,92 @@
+//! What is checked before receiptd starts on Kafka: each refusal names the topic or the setting, and what mends it.
+
+use std::process::Command;
+
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use receipt_log::{KafkaOptions, Topic, create_topics};
+use receipt_tests::{ctl, server::binary, topics};
+
+use crate::site::Site;
+
+fn admin(site: &Site) -> AdminClient<DefaultClientContext> {
+    topics::config(&site.broker.bootstrap()).create().unwrap()
+}
+
+async fn set(site: &Site, topic: &str, name: &str, value: &str) {
+    let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+    for altered in admin(site).alter_configs(&[change], &AdminOptions::new()).await.unwrap() {
+        altered.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_that_would_lose_records_stop_the_start() {
+    let site = Site::new().await;
+    let servers = site.broker.bootstrap();
+    let reads = site.options().topic_name(Topic::Reads);
+    let cases = [
+        ("cleanup.policy", "compact", "set it to delete"),
+        ("retention.ms", "86400000", "set it to -1 or at least 5184000000"),
+        ("message.timestamp.type", "LogAppendTime", "set it to CreateTime"),
+    ];
+    for (name, value, cure) in cases {
+        set(&site, &reads, name, value).await;
+        let said = site.refused(&servers, &[]).await;
+        assert!(said.contains(&format!("the topic {reads} has {name}={value}: ")) && said.contains(cure), "{said}");
+    }
+    let said = site.refused(&servers, &["--retention", "12h"]).await;
+    assert!(said.contains("message.timestamp.type"), "twice the retention is enough: {said}");
+    // All settings that are not given go back to the broker's own.
+    set(&site, &reads, "retention.ms", "-1").await;
+    site.serve().await.term().await;
+
+    let said = site.refused(&servers, &["--partitions", "5"]).await;
+    assert!(said.contains("partitions is 5, and the topics on Kafka have 4"), "{said}");
+    admin(&site).create_partitions(&[NewPartitions::new(&reads, 6)], &AdminOptions::new()).await.unwrap();
+    let said = site.refused(&servers, &[]).await;
+    assert!(said.contains(&format!("the topic {reads} has 6 partitions, and ")), "{said}");
+    let said = site.refused(&servers, &["--topic-prefix", "none."]).await;
+    assert!(said.contains("the topic none.receipts.conversations does not exist"), "{said}");
+    assert!(said.contains("receiptctl topics create"), "what mends it: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_librdkafka_go_to_it_but_those_that_would_break_a_promise() {
+    let site = Site::new().await;
+    let servers = site.broker.bootstrap();
+    let config = site.dir.beside("receiptd.toml");
+    let write = |line: &str| std::fs::write(&config, format!("[kafka]\n{line}\n")).unwrap();
+    let path = config.to_string_lossy().into_owned();
+    write("acks = \"1\"");
+    let said = site.refused(&servers, &["--config", &path]).await;
+    assert!(said.contains("the Kafka setting acks may not be set: what was acknowledged must survive"), "{said}");
+    write("no.such.setting = true");
+    let said = site.refused(&servers, &["--config", &path]).await;
+    assert!(said.contains("the Kafka setting no.such.setting is not right: No such configuration property"), "{said}");
+    write("security.protocol = \"SSL\"\nssl.ca.location = \"/no/such/file\"");
+    let said = site.refused(&servers, &["--config", &path]).await;
+    assert!(said.contains("/no/such/file"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receiptctl_creates_what_is_missing_and_leaves_the_rest() {
+    let site = Site::new().await;
+    let servers = site.broker.bootstrap();
+    let create = || {
+        let arguments = ["topics", "create", "--kafka", &servers, "--partitions", "3", "--topic-prefix", "mine."];
+        let output = Command::new(binary("receiptctl")).args(arguments).arg("--json").output().unwrap();
+        ctl::json(&output)
+    };
+    let created = create();
+    let topics = created["topics"].as_array().unwrap();
+    assert!(topics.len() == 4 && topics.iter().all(|topic| topic["created"] == true), "{created}");
+    let again = create();
+    assert!(again["topics"].as_array().unwrap().iter().all(|topic| topic["created"] == false), "{again}");
+    let mine = KafkaOptions { topic_prefix: "mine.".to_owned(), ..site.options() };
+    assert_eq!(receipt_log::Log::open_kafka(mine.clone()).await.unwrap().partitions(), 3);
+    let error = create_topics(&mine, 0, 1).await.unwrap_err().to_string();
+    assert_eq!(error, "a log has 1 to 1024 partitions, and 0 were asked for");
+    let error = create_topics(&KafkaOptions { topic_prefix: "more.".to_owned(), ..mine }, 1, 3).await.unwrap_err();
+    assert!(error.to_string().starts_with("the topic more.receipts."), "three copies on one broker: {error}");
+}

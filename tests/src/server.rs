@@ -190,6 +190,12 @@ impl Server {
         self.printed.lock().unwrap().clone()
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it in the middle of what it does, as a crash would.
     ///
     /// # Panics
@@ -205,7 +211,7 @@ impl Server {
     /// If it goes on.
     pub async fn term(mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
         let status = until("receiptd ends", END_MAX, async || self.child.try_wait().expect("its state")).await;
         (status, start.elapsed())

@@ -7,7 +7,7 @@ use receipt_tests::{random::Random, server::Receipts};
 
 use crate::{
     expected::{Expected, expected},
-    oracle::{Oracle, message_id},
+    oracle::{Part, message_id},
 };
 
 /// What was compared, and how it differed.
@@ -35,10 +35,10 @@ impl Report {
     }
 }
 
-/// The counts of every message.
-pub(crate) async fn counts(client: &mut Receipts, oracle: &Oracle, report: &mut Report) {
-    let messages = oracle.0.iter().flat_map(|(id, conversation)| {
-        (0..conversation.messages.len()).map(move |number| (id.as_str(), conversation, number))
+/// The counts of every message of these conversations.
+pub(crate) async fn counts(client: &mut Receipts, part: &Part<'_>, report: &mut Report) {
+    let messages = part.iter().flat_map(|(id, conversation)| {
+        (0..conversation.messages.len()).map(move |number| (*id, *conversation, number))
     });
     let messages: Vec<_> = messages.collect();
     for chunk in messages.chunks(100) {
@@ -66,15 +66,8 @@ pub(crate) async fn counts(client: &mut Receipts, oracle: &Oracle, report: &mut 
 }
 
 /// Both lists of every message of these conversations, as its sender walks them.
-pub(crate) async fn lists<'a>(
-    client: &mut Receipts,
-    oracle: &Oracle,
-    conversations: impl IntoIterator<Item = &'a String>,
-    random: &mut Random,
-    report: &mut Report,
-) {
-    for id in conversations {
-        let conversation = &oracle.0[id];
+pub(crate) async fn lists(client: &mut Receipts, part: &Part<'_>, random: &mut Random, report: &mut Report) {
+    for (id, conversation) in part {
         for (number, message) in conversation.messages.iter().enumerate().filter(|(_, message)| message.asks) {
             let wanted = expected(conversation, number);
             let size = 1 + u32::try_from(random.below(60)).unwrap();

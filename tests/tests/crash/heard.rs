@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message as _;
 use receipt_proto::v1::{self, receipt_delta::Change};
 
 use crate::{
     expected::{Expected, expected},
-    oracle::{Oracle, message_id},
+    oracle::{Part, message_id},
 };
 
 /// What was said last of one message.
@@ -29,6 +30,7 @@ pub(crate) struct Heard {
     pub(crate) token: String,
     pub(crate) responses: u64,
     pub(crate) deltas: u64,
+    pub(crate) bytes: u64,
     /// What a stream must never say.
     pub(crate) wrong: Vec<String>,
 }
@@ -36,6 +38,7 @@ pub(crate) struct Heard {
 impl Heard {
     pub(crate) fn take(&mut self, response: v1::SubscribeMessageReadReceiptsResponse) {
         self.responses += 1;
+        self.bytes += response.encoded_len() as u64;
         if response.reset {
             self.wrong.push("a reset".to_owned());
         }
@@ -86,15 +89,15 @@ impl Heard {
 
     /// How the last word on each of a sender's messages differs from what must be there in the end. A leave is told with
     /// the next delta only (S3), so an unread count may still hold who left; `exact`: it has been told.
-    pub(crate) fn differences(&self, sender: &str, oracle: &Oracle, exact: bool) -> Vec<String> {
+    pub(crate) fn differences(&self, sender: &str, part: &Part<'_>, exact: bool) -> Vec<String> {
         let mut differences = self.wrong.clone();
-        for (id, conversation) in &oracle.0 {
+        for (id, conversation) in part {
             for (number, message) in conversation.messages.iter().enumerate() {
                 if message.sender != sender {
                     continue;
                 }
                 let wanted = expected(conversation, number);
-                let word = self.messages.get(&(id.clone(), message_id(number)));
+                let word = self.messages.get(&((*id).to_owned(), message_id(number)));
                 let why = match word {
                     None if !message.asks || (wanted.readers.is_empty() && !wanted.recalled) => None,
                     None => Some("nothing was said".to_owned()),
@@ -108,7 +111,7 @@ impl Heard {
                     let parties = conversation.memberships.iter().any(|party| party.user == sender)
                         && conversation.memberships.iter().any(|party| party.user == *peer);
                     let highest = marks.iter().map(|(up_to_s, _)| i64::from(*up_to_s)).max();
-                    let told = self.marks.get(&(id.clone(), peer.clone())).copied();
+                    let told = self.marks.get(&((*id).to_owned(), peer.clone())).copied();
                     if parties && !conversation.messages.is_empty() && told != highest {
                         differences.push(format!("{sender} in {id}: {peer} marked {highest:?}, told {told:?}"));
                     }

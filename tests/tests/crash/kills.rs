@@ -1,4 +1,8 @@
-//! The crash harness: load with an oracle, kill -9 at random moments, and everything compared.
+//! The crash harness: load with an oracle, kill -9 at random moments, and what was acknowledged compared.
+//!
+//! After each round all that the round may have changed is compared, and a random part of what is older; in the end,
+//! everything. So a round costs the same however much was written before. What is older is all there is in a run of
+//! twenty kills, counts and last words of which are so compared after each round.
 
 use std::{
     sync::{
@@ -31,8 +35,9 @@ const READERS: u64 = 6;
 const ROUNDS_ACTIVE: u64 = 3;
 /// The server ends well before every so manieth round, so that its stores come back at different places.
 const ENDS_WELL_EVERY: u64 = 15;
-/// The lists of all messages are compared after so many rounds.
-const ALL_EVERY: u64 = 100;
+/// Older conversations whose counts and last words are compared after each round, and of those, whose lists are.
+const OLDER_MAX: usize = 60;
+const OLDER_LISTED_MAX: usize = 3;
 
 /// R1, R2, R6, S29, S32 to S34: what was acknowledged is there, in counts, lists, times and streams.
 #[tokio::test(flavor = "multi_thread")]
@@ -59,22 +64,24 @@ async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
         round += 1;
         let active = active(round);
         killed += one_round(&mut site, &load, round, &active, &mut random).await;
-        let all = if round % ALL_EVERY == 0 { all_ids(&load.oracle) } else { active };
-        report.add(compare_all(&site, &load.oracle, &ears, &all, &mut random).await);
+        let compared = Compared::after_round(&load.oracle, active, &mut random);
+        report.add(compare(&site, &load.oracle, &ears, &compared, &mut random).await);
         if round % 10 == 0 || killed >= kills {
             println!("{killed} kills in {:.0} s: {:?}, {report:?}", start.elapsed().as_secs_f64(), load.totals);
         }
         report.assert_same();
     }
     last_readers(&load).await;
-    let all = all_ids(&load.oracle);
-    report.add(compare_all(&site, &load.oracle, &ears, &all, &mut random).await);
+    let last = compare(&site, &load.oracle, &ears, &Compared::all(&load.oracle), &mut random).await;
+    println!("in the end: {last:?}");
+    last.assert_same();
+    report.add(last);
     let oracle = load.oracle.lock().unwrap();
-    ear::last_words(&ear::all(&ears), &oracle, true).await;
-    report.assert_same();
+    ear::last_words(&ear::all(&ears), &oracle.all(), true).await;
     let told = ears.iter().map(|ear| ear.heard.lock().unwrap().deltas).sum::<u64>();
     let messages = oracle.0.values().map(|conversation| conversation.messages.len()).sum::<usize>();
-    println!("{messages} messages, {told} deltas, {:?}, {report:?}", load.totals);
+    let (seconds, totals) = (start.elapsed().as_secs_f64(), &load.totals);
+    println!("{killed} kills in {seconds:.0} s: {messages} messages, {told} deltas, {totals:?}, {report:?}");
     assert!(load.totals.again.load(Ordering::Relaxed) > 0, "nobody noticed a crash");
 }
 
@@ -84,8 +91,29 @@ fn active(round: u64) -> Vec<String> {
     rounds.flat_map(|round| [format!("g{round}a"), format!("g{round}b"), format!("d{round}")]).collect()
 }
 
-fn all_ids(oracle: &Mutex<Oracle>) -> Vec<String> {
-    oracle.lock().unwrap().0.keys().cloned().collect()
+/// The ids of conversations to be compared.
+struct Compared {
+    /// Counts and last words.
+    counted: Vec<String>,
+    listed: Vec<String>,
+}
+
+impl Compared {
+    fn all(oracle: &Mutex<Oracle>) -> Self {
+        let all: Vec<String> = oracle.lock().unwrap().0.keys().cloned().collect();
+        Self { counted: all.clone(), listed: all }
+    }
+
+    /// All that were written or read in this round, and some of the others.
+    fn after_round(oracle: &Mutex<Oracle>, active: Vec<String>, random: &mut Random) -> Self {
+        let mut older = Self::all(oracle).counted;
+        older.retain(|id| !active.contains(id));
+        random.shuffle(&mut older);
+        older.truncate(OLDER_MAX);
+        let mut listed = active.clone();
+        listed.extend(older.iter().take(OLDER_LISTED_MAX).cloned());
+        Self { counted: [active, older].concat(), listed }
+    }
 }
 
 /// Load, and a crash or two in the middle of it; returns once all is acknowledged, with the number of crashes.
@@ -120,22 +148,22 @@ async fn one_round(site: &mut Site, load: &Load, round: u64, active: &[String], 
     kills
 }
 
-/// Counts of all, lists of some, and every sender's last word of all.
-async fn compare_all(
+/// Counts, lists, and every sender's last word.
+async fn compare(
     site: &Site,
     oracle: &Mutex<Oracle>,
     ears: &[Ear],
-    listed: &[String],
+    compared: &Compared,
     random: &mut Random,
 ) -> Report {
     let partitions = site.server().folded(FOLD_MAX).await;
     assert!(partitions.iter().all(|partition| partition.sealed.is_empty()), "{partitions:?}");
     let oracle = oracle.lock().unwrap();
     let (mut client, mut report) = (Receipts::new(site.channel()), Report::default());
-    compare::counts(&mut client, &oracle, &mut report).await;
-    let listed = listed.iter().filter(|id| oracle.0.contains_key(*id));
-    compare::lists(&mut client, &oracle, listed, random, &mut report).await;
-    ear::last_words(&ear::all(ears), &oracle, false).await;
+    let counted = oracle.part(&compared.counted);
+    compare::counts(&mut client, &counted, &mut report).await;
+    compare::lists(&mut client, &oracle.part(&compared.listed), random, &mut report).await;
+    ear::last_words(&ear::all(ears), &counted, false).await;
     report
 }
 

@@ -5,6 +5,7 @@
 // The oracle is compared while the load rests, so nobody waits for its lock.
 #![allow(clippy::await_holding_lock)]
 
+mod busy;
 mod client;
 mod coalesce;
 mod compare;
@@ -17,3 +18,4 @@ mod oracle;
 mod proxy;
 mod resume;
 mod site;
+mod slow;

@@ -43,6 +43,21 @@ pub(crate) struct Conversation {
 #[derive(Default)]
 pub(crate) struct Oracle(pub(crate) BTreeMap<String, Conversation>);
 
+/// Some of an oracle's conversations, or all.
+pub(crate) type Part<'a> = BTreeMap<&'a str, &'a Conversation>;
+
+impl Oracle {
+    pub(crate) fn all(&self) -> Part<'_> {
+        self.0.iter().map(|(id, conversation)| (id.as_str(), conversation)).collect()
+    }
+
+    /// Those of these ids that there are.
+    pub(crate) fn part(&self, ids: &[String]) -> Part<'_> {
+        let there_are = ids.iter().filter_map(|id| self.0.get_key_value(id));
+        there_are.map(|(id, conversation)| (id.as_str(), conversation)).collect()
+    }
+}
+
 /// The id of a conversation's message.
 pub(crate) fn message_id(number: usize) -> String {
     format!("m{number}")

@@ -70,10 +70,10 @@ async fn s34_clients_cut_at_random_moments_miss_nothing() {
     site.server().folded(FOLD_MAX).await;
     calm.store(true, Ordering::Relaxed);
     proxy.calm.store(true, Ordering::Relaxed);
-    last_words(&heard, &oracle, true).await;
+    last_words(&heard, &oracle.all(), true).await;
     let (mut client, mut report) = (Receipts::new(site.channel()), Report::default());
-    compare::counts(&mut client, &oracle, &mut report).await;
-    compare::lists(&mut client, &oracle, [&"g0".to_owned()], &mut random, &mut report).await;
+    compare::counts(&mut client, &oracle.all(), &mut report).await;
+    compare::lists(&mut client, &oracle.part(&["g0".to_owned()]), &mut random, &mut report).await;
     report.assert_same();
     let told: u64 = heard.iter().map(|(_, heard)| heard.lock().unwrap().deltas).sum();
     let unnamed = heard.iter().map(|(_, heard)| heard.lock().unwrap().messages.values().filter(|w| w.more).count());

@@ -5,9 +5,11 @@
 mod mock;
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Output,
-    time::Duration,
+    process::{ChildStderr, Output, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use prost::Message as _;
@@ -16,6 +18,9 @@ use receipt_proto::v1;
 use serde_json::Value;
 
 use mock::{Log, Mock, Shared};
+
+/// How long an import may take to get to where the test waits for it.
+const PROGRESS_MAX: Duration = Duration::from_secs(120);
 
 fn file(kind: Kind) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/data/{}.tsv.gz", kind.name()))
@@ -130,26 +135,43 @@ async fn a_restart_of_the_server_is_survived() {
     let state = folder.path().join("state");
     let file = file(Kind::UbuntuIrc);
     let addr = mock.addr;
-    let running = tokio::task::spawn_blocking(move || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_receiptctl"))
-            .args(["import", "ubuntu-irc", "--json"])
-            .arg(file)
-            .arg("--state")
-            .arg(state)
-            .arg("--addr")
-            .arg(format!("http://{addr}"))
-            .output()
-            .expect("receiptctl runs")
-    });
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_receiptctl"));
+    command.args(["import", "ubuntu-irc", "--json"]).arg(file).arg("--state").arg(state);
+    command.arg("--addr").arg(format!("http://{addr}")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().expect("receiptctl runs");
+    let said = lines(running.stderr.take().expect("standard error"));
     for events in [20_000, 120_000] {
-        while log.lock().expect("the log").events.len() < events {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("the import gets on", || log.lock().expect("the log").events.len() >= events).await;
         mock.kill().await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let before = said.lock().expect("the lines").len();
+        let noticed = |line: &String| line.contains("trying again");
+        until("receiptctl notices", || said.lock().expect("the lines")[before..].iter().any(noticed)).await;
         mock = Mock::start(log.clone(), Some(addr));
     }
+    let running = tokio::task::spawn_blocking(move || running.wait_with_output().expect("its output"));
     let answer = answer(&running.await.expect("a thread"));
     assert!(answer["retries"].as_u64() > Some(0), "{answer}");
     assert_complete(&log, Kind::UbuntuIrc);
+}
+
+/// What is said there, line by line, as it comes.
+fn lines(from: ChildStderr) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let said = lines.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            eprintln!("{line}");
+            said.lock().expect("the lines").push(line);
+        }
+    });
+    lines
+}
+
+/// Waits until something holds.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PROGRESS_MAX, "not within {} s: {what}", PROGRESS_MAX.as_secs());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -1,15 +1,13 @@
 //! Crashes of the server and of the client in the middle of an import.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::time::Duration;
 
 use receipt_ctl::dataset::Kind;
 use receipt_fold_tests::runner;
 use receipt_proto::v1;
 use receipt_tests::{
     poll::until,
+    port,
     random::Random,
     server::{DataDir, Server},
 };
@@ -33,7 +31,7 @@ async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
     let seed = runner::seed();
     let mut random = Random::new(seed);
     let dir = DataDir::new();
-    let addr = SocketAddr::from(([127, 0, 0, 1], free_port(&mut random)));
+    let addr = port::lasting(&mut random);
     let mut server = Server::start_unchecked(&dir, &addr.to_string(), &FLAGS).await;
     let college = import::start(&server, &dir, Kind::CollegeMsg);
     let mut irc = import::start(&server, &dir, Kind::UbuntuIrc);
@@ -98,14 +96,4 @@ async fn came_back_at(server: &Server) -> u64 {
 
 fn sum(partitions: &[v1::PartitionStatus], offset: impl Fn(&v1::TopicPosition) -> u64) -> u64 {
     partitions.iter().flat_map(|partition| &partition.positions).map(offset).sum()
-}
-
-/// A port that stays free while nobody listens on it: systems do not give these to clients.
-fn free_port(random: &mut Random) -> u16 {
-    loop {
-        let port = 20_000 + u16::try_from(random.below(10_000)).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -133,22 +133,27 @@ async fn who_waits_does_not_hold_a_stop_up() {
     let server = Server::start().await;
     let conversation = server.conversation_in(0);
     let request = within(ask(&conversation, vec![ahead(&server, 0)]), Duration::from_secs(3600));
-    let mut client = server.client();
-    let waiting = tokio::spawn(async move { client.get_message_read_receipts(request).await });
     let states = v1::GetMessageReadStatesRequest {
         message: Some(message_ref(&conversation, "m")),
         reader_ids: texts(&["u"]),
         consistency_tokens: vec![ahead(&server, 0)],
         ..Default::default()
     };
-    let mut client = server.client();
-    let asking = within(states, Duration::from_secs(3600));
-    let asking = tokio::spawn(async move { client.get_message_read_states(asking).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let asked = within(states, Duration::from_secs(3600));
+    let (mut first, mut second, mut third) = (server.client(), server.client(), server.client());
+    let mut waiting = std::pin::pin!(first.get_message_read_receipts(request));
+    let mut asking = std::pin::pin!(second.get_message_read_states(asked));
+    // A connection takes calls in their order: once the third is answered, the server has the two before.
+    tokio::select! {
+        biased;
+        answer = &mut waiting => panic!("it did not wait: {answer:?}"),
+        answer = &mut asking => panic!("it did not wait: {answer:?}"),
+        answer = third.get_message_read_receipts(ask(&server.conversation_in(1), vec![])) => drop(answer.unwrap()),
+    }
     server.stop().await;
-    let status = refused(asking.await.unwrap(), Code::Unavailable, "SHUTTING_DOWN", "", None);
+    let status = refused(asking.await, Code::Unavailable, "SHUTTING_DOWN", "", None);
     assert!(retries(&status));
-    let answer = waiting.await.unwrap().unwrap().into_inner();
+    let answer = waiting.await.unwrap().into_inner();
     let unavailable = Answer::Error(v1::ReceiptError::Unavailable.into());
     assert_eq!(answer.results[0].result, Some(unavailable));
 }

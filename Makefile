@@ -119,7 +119,7 @@ bench: build ## Measure on this machine, all or some of ARGS="fold group calls";
 	@exec '$(BIN)/receipt-bench' $(ARGS)
 
 .PHONY: crash
-crash: build ## Kill receiptd 500 times under load; compare what changed each time, and everything in the end. KILLS=50 for fewer.
+crash: build ## Kill receiptd 500 times under load, and compare what changed, in the end everything; KILLS=50 for fewer.
 	RECEIPT_KILLS='$(KILLS)' cargo test $(CARGO_FLAGS) --test crash -- --nocapture kills::
 
 .PHONY: lint

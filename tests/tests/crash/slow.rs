@@ -19,7 +19,7 @@ use crate::{
     site::{FOLD_MAX, setting},
 };
 
-/// So little that memory has grown to what it will be before it is looked at.
+/// So little that memory soon is what it will be; what still grows is the write buffer of the log.
 const FLAGS: [&str; 4] = ["--write-buffer-mib", "8", "--block-cache-mib", "8"];
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Streams that are not read, each of a connection of its own.
@@ -36,8 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const GROWTH_MAX_KIB: u64 = 16 * 1024;
 /// A delta may take three times what it takes without, or this where that is longer.
 const P99_FLOOR: Duration = Duration::from_millis(15);
-/// Deltas of a stream under way when its client stopped: what fits in the window, and in some 400 KiB that HTTP/2 keeps to
-/// send.
+/// Deltas of a stream under way when its client stopped: what fits in the window, and in some 400 KiB that HTTP/2 keeps
+/// to send.
 const UNDER_WAY_MAX: u64 = 4_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +56,7 @@ async fn s35_who_stops_reading_costs_nothing_slows_nobody_and_misses_nothing() {
     for _ in 0..STREAMS {
         streams.push(Slow::open(server.addr).await);
     }
-    // Without, one half before and the other after, as more and more has been read.
+    // The time without comes half before and half after: read sets and buffers grow all the while.
     let busy = Arc::new(Busy::default());
     let tasks = busy.start(&server);
     Phase::of(WARM_UP, &server, &busy, &listener).await.print("to warm up");
@@ -93,7 +93,7 @@ fn assert_harmless(without: &Phase, with: &Phase) {
     let grown_max_kib = without.grown_kib + GROWTH_MAX_KIB;
     let held_back_kib = with.told_kib * STREAMS as u64;
     println!(
-        "without and with: {} and {} reads; p99 {:.2?} and {:.2?}; grown by {} and {} KiB; held back {held_back_kib} KiB",
+        "without and with: {} and {} reads; p99 {:.2?} and {:.2?}; grown by {} and {} KiB, {held_back_kib} KiB held back",
         without.reads,
         with.reads,
         without.p99(),

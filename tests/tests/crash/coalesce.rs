@@ -22,6 +22,7 @@ const READS_A_DELTA: u64 = 40;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s33_five_thousand_reads_in_five_seconds_are_few_deltas() {
+    let _shared = crate::MACHINE.read().await;
     let mut random = Random::new(runner::seed());
     let site = Site::start(&mut random, &[]).await;
     let mut client = Client::new(site.channel());

@@ -42,6 +42,7 @@ const OLDER_LISTED_MAX: usize = 3;
 /// R1, R2, R6, S29, S32 to S34: what was acknowledged is there, in counts, lists, times and streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
+    let _shared = crate::MACHINE.read().await;
     let (seed, kills) = (runner::seed(), setting("RECEIPT_KILLS", 20));
     println!("RECEIPT_SEED={seed} RECEIPT_KILLS={kills}");
     let mut random = Random::new(seed);

@@ -19,3 +19,6 @@ mod proxy;
 mod resume;
 mod site;
 mod slow;
+
+/// Who measures has the machine alone, all others share it.
+static MACHINE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());

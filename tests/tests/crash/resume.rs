@@ -47,6 +47,7 @@ struct Cuts {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s34_clients_cut_at_random_moments_miss_nothing() {
+    let _shared = crate::MACHINE.read().await;
     let (seed, clients) = (runner::seed(), setting("RECEIPT_CLIENTS", 200));
     println!("RECEIPT_SEED={seed} RECEIPT_CLIENTS={clients}");
     let mut random = Random::new(seed);

@@ -23,7 +23,7 @@ use crate::{
 const FLAGS: [&str; 4] = ["--write-buffer-mib", "8", "--block-cache-mib", "8"];
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Streams that are not read, each of a connection of its own.
-const STREAMS: usize = 16;
+const STREAMS: usize = 32;
 /// What the server may send of a stream before its client reads it.
 const WINDOW_BYTES: u32 = 16 * 1024;
 /// How long they are read before they are not.
@@ -42,6 +42,7 @@ const UNDER_WAY_MAX: u64 = 4_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s35_who_stops_reading_costs_nothing_slows_nobody_and_misses_nothing() {
+    let _alone = crate::MACHINE.write().await;
     let length = Duration::from_secs(setting("RECEIPT_SLOW_SECONDS", 10));
     println!("RECEIPT_SLOW_SECONDS={}", length.as_secs());
     let dir = DataDir::new();
@@ -103,7 +104,7 @@ fn assert_harmless(without: &Phase, with: &Phase) {
     );
     assert!(with.reads * 2 > without.reads, "the readers are slowed");
     assert!(with.p99() <= p99_max, "the others are slowed");
-    assert!(held_back_kib > 2 * grown_max_kib, "so little was held back that the memory says nothing");
+    assert!(held_back_kib > grown_max_kib, "so little was held back that the memory says nothing");
     assert!(with.grown_kib <= grown_max_kib, "the server keeps what is not read");
 }
 
@@ -113,11 +114,10 @@ async fn caught_up(server: &Server, streams: Vec<Slow>, reads: u64) -> Vec<u64> 
     let wanted = counts(server).await;
     let read: u64 = wanted.values().map(|receipt| u64::from(receipt.read_count)).sum();
     assert_eq!(read, reads, "each read counts once");
-    let before: Vec<u64> = streams.iter().map(|stream| stream.heard.deltas).collect();
     let start = Instant::now();
     let streams = each(streams, |stream| stream.catch_up(wanted.clone())).await;
     println!("the streams have caught up within {:.1?}", start.elapsed());
-    streams.iter().zip(before).map(|(stream, before)| stream.heard.deltas - before).collect()
+    streams.iter().map(|stream| stream.late).collect()
 }
 
 /// What went on in some stretch of time.
@@ -221,7 +221,7 @@ async fn counts(server: &Server) -> BTreeMap<(String, String), v1::MessageReceip
     counts
 }
 
-/// Does the same with each at the same time.
+/// Does the same with each at the same time; in any order.
 async fn each<F: Future<Output = Slow> + Send + 'static>(streams: Vec<Slow>, act: impl Fn(Slow) -> F) -> Vec<Slow> {
     let tasks: JoinSet<Slow> = streams.into_iter().map(act).collect();
     tasks.join_all().await
@@ -232,12 +232,14 @@ struct Slow {
     heard: Heard,
     /// None while it is away.
     stream: Option<Streaming<v1::SubscribeMessageReadReceiptsResponse>>,
+    /// Deltas that it took to catch up.
+    late: u64,
 }
 
 impl Slow {
     /// Gets its first token, and goes.
     async fn open(addr: SocketAddr) -> Self {
-        let mut slow = Self { heard: Heard::default(), stream: None };
+        let mut slow = Self { heard: Heard::default(), stream: None, late: 0 };
         slow.connect(addr).await;
         slow.take().await;
         slow.stream = None;
@@ -267,6 +269,7 @@ impl Slow {
 
     /// Reads again, until it has been told what is true.
     async fn catch_up(mut self, wanted: BTreeMap<(String, String), v1::MessageReceipt>) -> Self {
+        let before = self.heard.deltas;
         let end = tokio::time::Instant::now() + CATCH_UP_MAX;
         loop {
             let told = |key| self.heard.messages.get(key).map(|word| &word.receipt);
@@ -277,6 +280,7 @@ impl Slow {
             let took = tokio::time::timeout_at(end, self.take()).await;
             took.unwrap_or_else(|_| panic!("not told of {missing} messages"));
         }
+        self.late = self.heard.deltas - before;
         assert_eq!(self.heard.wrong, Vec::<String>::new());
         self
     }

@@ -32,8 +32,9 @@ const READ_ALONG: Duration = Duration::from_secs(1);
 const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 /// How often the server's memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How much more it may grow while streams are not read.
-const GROWTH_MAX_KIB: u64 = 16 * 1024;
+/// How much more it may grow while streams are not read: the log's write buffer of 64 MiB, which fills once, before, then
+/// or after; and some 400 KiB a stream that HTTP/2 keeps to send.
+const GROWTH_MAX_KIB: u64 = 80 * 1024;
 /// A delta may take three times what it takes without, or this where that is longer.
 const P99_FLOOR: Duration = Duration::from_millis(15);
 /// Deltas of a stream under way when its client stopped: what fits in the window, and in some 400 KiB that HTTP/2 keeps

@@ -114,6 +114,13 @@ impl Conversation {
         Answer { read, unread }
     }
 
+    /// How many of a message's audience have left without reading it (S3).
+    #[must_use]
+    pub fn left_unread(&self, message: &Message) -> usize {
+        let states = self.memberships.iter().zip(&message.states);
+        states.filter(|(membership, state)| membership.left && **state == State::Unread).count()
+    }
+
     /// The receipt as the contract has it, and with it the whole answer.
     #[must_use]
     pub fn receipt(&self, message: &Message) -> (v1::MessageReceipt, Answer<'_>) {

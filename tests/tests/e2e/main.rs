@@ -12,3 +12,5 @@ mod kills;
 mod large_group;
 mod lifecycle;
 mod lists;
+mod senders;
+mod told;

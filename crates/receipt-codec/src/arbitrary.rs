@@ -6,7 +6,9 @@ use proptest::{array::uniform16, collection, option, prelude::*};
 use receipt_domain::{
     event::Policy,
     id::{GroupType, Id, UserId},
+    inbox::{InboxEntry, InboxProgress, InboxReader, Told},
     readers::{ActiveChunk, CHUNK_ORDINALS, INLINE_READERS_MAX, ReadChunk, Reader, Readers},
+    receipt::{Peer, Receipt},
     settings::Settings,
     state::{
         Audience, Conversation, Cursor, Group, Kind, Leave, LeaveEntry, Member, Membership, Message, OneToOne,
@@ -15,8 +17,8 @@ use receipt_domain::{
 };
 
 use crate::{
-    row::identity::Identity,
-    token::{ConsistencyToken, PageStart, PageToken, PartitionOffsets},
+    row::{identity::Identity, inbox_index::InboxIndex},
+    token::{ConsistencyToken, PageStart, PageToken, PartitionOffsets, ResumeToken},
 };
 
 /// Numbers that meet each other and the edges of bytes, and any.
@@ -234,4 +236,59 @@ pub(crate) fn page_token() -> impl Strategy<Value = PageToken> {
             next,
         },
     )
+}
+
+pub(crate) fn resume_token() -> impl Strategy<Value = ResumeToken> {
+    (uniform16(any::<u8>()), small(), number(), number(), number(), id()).prop_map(
+        |(log_id, partition, offset, since, log_time_ms, sender): (_, _, _, _, _, UserId)| ResumeToken {
+            log_id,
+            partition,
+            offset,
+            since,
+            log_time_ms,
+            sender: sender.as_str().to_owned(),
+        },
+    )
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    let peer = (id(), option::of(time())).prop_map(|(user, read_at_s)| Peer { user, read_at_s });
+    (id(), id(), small(), small(), any::<bool>(), option::of(peer)).prop_map(
+        |(conversation, message, read_count, unread_count, recalled, peer)| Receipt {
+            conversation,
+            message,
+            read_count,
+            unread_count,
+            recalled,
+            peer,
+        },
+    )
+}
+
+pub(crate) fn inbox_entry() -> impl Strategy<Value = InboxEntry> {
+    let mark = (id(), id(), number()).prop_map(|(conversation, peer, up_to_ms)| Told::PeerReadMark {
+        conversation,
+        peer,
+        up_to_ms,
+    });
+    let reader = (id(), time(), number()).prop_map(|(user, read_at_s, offset)| InboxReader { user, read_at_s, offset });
+    let readers = collection::vec(reader, 0..5);
+    let told = prop_oneof![receipt().prop_map(Told::Receipt), mark];
+    (number(), told, readers, option::of(number()), "[a-z]{0,9}").prop_map(
+        |(log_time_ms, told, readers, unnamed_offset, token)| InboxEntry {
+            log_time_ms,
+            told,
+            readers,
+            unnamed_offset,
+            token,
+        },
+    )
+}
+
+pub(crate) fn inbox_index() -> impl Strategy<Value = InboxIndex> {
+    (number(), number()).prop_map(|(offset, log_time_ms)| InboxIndex { offset, log_time_ms })
+}
+
+pub(crate) fn inbox_progress() -> impl Strategy<Value = InboxProgress> {
+    (number(), number()).prop_map(|(offset, log_time_ms)| InboxProgress { offset, log_time_ms })
 }

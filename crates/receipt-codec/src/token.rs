@@ -243,6 +243,15 @@ mod tests {
             &PageToken { latest_first: false, next: PageStart::Unread { ordinal: 8 }, ..page },
             "70 01 30313233343536373839616263646566 050607000108 a693680b",
         );
+        let resume = ResumeToken {
+            log_id,
+            partition: 5,
+            offset: 300,
+            since: 7,
+            log_time_ms: 1_700_000_000_000,
+            sender: "ann".to_owned(),
+        };
+        golden(RESUME, &resume, "72 01 30313233343536373839616263646566 05fb2c0107fd0068e5cf8b01000003616e6e 9558150a");
     }
 
     #[test]
@@ -287,20 +296,29 @@ mod tests {
         }
 
         #[test]
+        fn resume_tokens_come_back(token in arbitrary::resume_token(), damage in one_character()) {
+            let text = token.encode();
+            prop_assert_eq!(PageToken::decode(&text), Err(InvalidToken));
+            prop_assert_eq!(ResumeToken::decode(&text), Ok(token));
+            damaged::<ResumeToken>(RESUME, &text, damage);
+        }
+
+        #[test]
         fn any_text_is_refused(text in "\\PC{0,80}", token in "[A-Za-z0-9_-]{0,120}") {
             for text in [text, token] {
                 refused::<ConsistencyToken>(CONSISTENCY, &text);
                 refused::<PageToken>(PAGE, &text);
+                refused::<ResumeToken>(RESUME, &text);
             }
         }
 
         #[test]
         fn anothers_bytes_under_a_true_checksum_do_no_harm(noise in prop::collection::vec(any::<u8>(), 0..80)) {
-            for kind in [CONSISTENCY, PAGE] {
+            for kind in [CONSISTENCY, PAGE, RESUME] {
                 let mut bytes = [&[kind, 1], &noise[..]].concat();
                 bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
                 let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-                let _ = (ConsistencyToken::decode(&text), PageToken::decode(&text));
+                let _ = (ConsistencyToken::decode(&text), PageToken::decode(&text), ResumeToken::decode(&text));
             }
         }
     }

@@ -43,3 +43,75 @@ pub fn encode(row: &InboxEntry) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<InboxEntry, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use receipt_domain::{
+        id::{ConversationId, MessageId},
+        inbox::{InboxReader, Told},
+        receipt::{Peer, Receipt},
+    };
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const KEY: proof::Key<(UserId, u64)> =
+        proof::Key { kind: Kind::InboxEntry, encode: |(sender, offset)| key(sender, *offset), decode: decode_key };
+    const VALUE: proof::Value<InboxEntry> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    #[test]
+    fn golden_bytes() {
+        KEY.golden(&(user("ann"), 258), "42 0003 616e6e 0000000000000102");
+        let receipt = Receipt {
+            conversation: ConversationId::new("c").unwrap(),
+            message: MessageId::new("m1").unwrap(),
+            read_count: 300,
+            unread_count: 2,
+            recalled: true,
+            peer: Some(Peer { user: user("bob"), read_at_s: Some(1_700_000_000) }),
+        };
+        let entry = InboxEntry {
+            log_time_ms: 1_700_000_000_000,
+            told: Told::Receipt(receipt.clone()),
+            readers: vec![InboxReader { user: user("bob"), read_at_s: 1_700_000_000, offset: 300 }],
+            unnamed_offset: Some(7),
+            token: "tok".to_owned(),
+        };
+        VALUE.golden(
+            &entry,
+            "01 fd0068e5cf8b010000 00 0163 026d31 fb2c01 02 01 01 03626f62 01 fc00f15365 \
+             01 03626f62 fc00f15365 fb2c01 0107 03746f6b",
+        );
+        let receipt = Receipt { recalled: false, peer: None, ..receipt };
+        let entry = InboxEntry { told: Told::Receipt(receipt), readers: Vec::new(), unnamed_offset: None, ..entry };
+        VALUE.golden(&entry, "01 fd0068e5cf8b010000 00 0163 026d31 fb2c01 02 00 00 00 00 03746f6b");
+        let conversation = ConversationId::new("c").unwrap();
+        let told = Told::PeerReadMark { conversation, peer: user("bob"), up_to_ms: 1_700_000_000_300 };
+        VALUE.golden(
+            &InboxEntry { told, ..entry },
+            "01 fd0068e5cf8b010000 01 0163 03626f62 fd2c69e5cf8b010000 00 00 03746f6b",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(
+            key in (arbitrary::id(), arbitrary::number()), row in arbitrary::inbox_entry(), damage in proof::damage(),
+        ) {
+            KEY.holds(&key, &damage);
+            VALUE.holds(&row, &damage);
+        }
+
+        #[test]
+        fn entries_of_one_sender_are_in_order(
+            sender in arbitrary::id(), (a, b) in (arbitrary::number(), arbitrary::number()),
+        ) {
+            KEY.orders(&(sender.clone(), a), &(sender, b));
+        }
+    }
+}

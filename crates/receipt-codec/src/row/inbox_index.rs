@@ -71,3 +71,62 @@ pub fn encode(row: &InboxIndex) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<InboxIndex, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use receipt_domain::receipt::Receipt;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    type Place = (UserId, ConversationId, Option<MessageId>);
+
+    const KEY: proof::Key<Place> = proof::Key {
+        kind: Kind::InboxIndex,
+        encode: |(sender, conversation, message)| key(sender, conversation, message.as_ref()),
+        decode: decode_key,
+    };
+    const VALUE: proof::Value<InboxIndex> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    fn ids() -> (UserId, ConversationId, MessageId) {
+        (UserId::new("ann").unwrap(), ConversationId::new("room-é").unwrap(), MessageId::new("m1").unwrap())
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let (sender, conversation, message) = ids();
+        let key = "41 0003 616e6e 0007 726f6f6d2dc3a9";
+        KEY.golden(&(sender.clone(), conversation.clone(), Some(message)), &format!("{key} 6d31"));
+        KEY.golden(&(sender, conversation, None), key);
+        VALUE.golden(&InboxIndex { offset: 300, log_time_ms: 1_700_000_000_000 }, "01 fb2c01 fd0068e5cf8b010000");
+    }
+
+    #[test]
+    fn a_key_is_found_by_what_is_told() {
+        let (sender, conversation, message) = ids();
+        let receipt = Receipt {
+            conversation: conversation.clone(),
+            message: message.clone(),
+            read_count: 1,
+            unread_count: 2,
+            recalled: false,
+            peer: None,
+        };
+        assert_eq!(key_of(&sender, &Told::Receipt(receipt)), key(&sender, &conversation, Some(&message)));
+        let mark =
+            Told::PeerReadMark { conversation: conversation.clone(), peer: UserId::new("bob").unwrap(), up_to_ms: 1 };
+        assert_eq!(key_of(&sender, &mark), key(&sender, &conversation, None));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(
+            ids in (arbitrary::id(), arbitrary::id()), message in proptest::option::of(arbitrary::id()),
+            row in arbitrary::inbox_index(), damage in proof::damage(),
+        ) {
+            KEY.holds(&(ids.0, ids.1, message), &damage);
+            VALUE.holds(&row, &damage);
+        }
+    }
+}

@@ -33,3 +33,26 @@ pub fn encode(row: &InboxProgress) -> Result<Vec<u8>, Corrupt> {
 pub fn decode(value: &[u8]) -> Result<InboxProgress, Corrupt> {
     codec::decode(WHAT, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{arbitrary, proof};
+
+    const VALUE: proof::Value<InboxProgress> = proof::Value { what: WHAT, encode: |row| encode(row).unwrap(), decode };
+
+    #[test]
+    fn golden_bytes() {
+        proof::golden("key of InboxProgress", &key(), "40");
+        VALUE.golden(&InboxProgress { offset: 300, log_time_ms: 1_700_000_000_000 }, "01 fb2c01 fd0068e5cf8b010000");
+    }
+
+    proptest! {
+        #[test]
+        fn rows_round_trip(row in arbitrary::inbox_progress(), damage in proof::damage()) {
+            VALUE.holds(&row, &damage);
+        }
+    }
+}

@@ -12,3 +12,4 @@ mod store_large_group;
 mod store_queries;
 mod store_refusals;
 mod store_time_index;
+mod subscription;

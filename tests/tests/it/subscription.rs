@@ -1,0 +1,157 @@
+//! S32, S34: subscriptions over an inbox that is folded from a real log.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prost::Message as _;
+use receipt_domain::{
+    effects::{Delta, DeltaChange},
+    receipt::Receipt,
+    settings::Settings,
+};
+use receipt_log::{Clock, EmbeddedOptions, Log, NewRecord, Topic};
+use receipt_notifier::{Inbox, Notifier, Options, Start, Subscription, Told};
+use receipt_projector::Phase;
+use receipt_proto::v1;
+use receipt_store::Resources;
+use receipt_tests::{dir, poll::until, scenario::id};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+/// Deltas of one response, at most.
+const FULL: usize = 200;
+/// How long the inbox may take to fold a few deltas.
+const FOLD_MAX: Duration = Duration::from_secs(20);
+
+/// One partition of inboxes, and its log.
+struct Site {
+    log: Log,
+    notifier: Notifier,
+    hand: Arc<AtomicU64>,
+    _dir: TempDir,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let dir = dir::temporary();
+        let (clock, hand) = Clock::manual(1_700_000_000_000);
+        let log = Log::open_embedded(EmbeddedOptions {
+            dir: dir.path().join("log"),
+            partitions: 1,
+            retention_ms: 0,
+            accept_clock_jump: true,
+            clock,
+        });
+        let log = log.unwrap();
+        let options = Options {
+            dir: dir.path().join("inboxes"),
+            settings: Settings::default(),
+            resources: Resources::new(1 << 20, 1 << 20),
+        };
+        let notifier = Notifier::start(&log, &options, &Handle::current()).unwrap();
+        assert_eq!(notifier.inboxes()[0].settled().await, Phase::Serving);
+        Self { log, notifier, hand, _dir: dir }
+    }
+
+    fn inbox(&self) -> Inbox {
+        self.notifier.inboxes()[0].clone()
+    }
+
+    fn subscribe(&self, sender: &str, start: Start) -> Subscription {
+        Subscription::start(self.inbox(), *self.log.id().as_bytes(), id(sender), start).unwrap()
+    }
+
+    /// Tells a sender of these messages, each with its count and its new readers, and waits until the inbox has it.
+    async fn tell(&self, sender: &str, deltas: &[(&str, u32, &[&str])]) {
+        let records = deltas.iter().map(|(message, read_count, readers)| {
+            let receipt = Receipt {
+                conversation: id("c"),
+                message: id(message),
+                read_count: *read_count,
+                unread_count: 1_000 - read_count,
+                recalled: false,
+                peer: None,
+            };
+            let new_readers = readers.iter().map(|reader| (id(reader), 1_700_000_000)).collect();
+            let change = DeltaChange::Receipt { receipt, new_readers, more_readers: false };
+            let delta = v1::ReceiptDelta::from(&Delta { sender: id(sender), change });
+            NewRecord::new(sender.as_bytes().to_vec(), delta.encode_to_vec())
+        });
+        self.log.append(Topic::Deltas, 0, records.collect()).await.unwrap();
+        let (inbox, end) = (self.inbox(), self.log.end_offset(Topic::Deltas, 0));
+        until("the inbox has it", FOLD_MAX, async || (inbox.applied_offset() == end).then_some(())).await;
+    }
+}
+
+/// Who is named, by message.
+fn named(told: &Told) -> Vec<(String, Vec<String>)> {
+    let of = |(delta, _): &(Delta, String)| match &delta.change {
+        DeltaChange::Receipt { receipt, new_readers, more_readers } => {
+            assert!(!more_readers);
+            let names = new_readers.iter().map(|(user, _)| user.as_str().to_owned());
+            (receipt.message.as_str().to_owned(), names.collect())
+        }
+        DeltaChange::PeerReadMark { .. } => panic!("{delta:?}"),
+    };
+    told.deltas.iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn s32_who_is_new_is_named_also_after_a_full_response() {
+    let site = Site::start().await;
+    let start = site.subscribe("ann", Start::Now).next().await.unwrap().token;
+    // One message is read first and last, so that it is told after more than fits in one response.
+    let others: Vec<String> = (0..FULL + 50).map(|n| format!("m{n}")).collect();
+    let others: Vec<(&str, u32, &[&str])> = others.iter().map(|message| (message.as_str(), 1, &["x"][..])).collect();
+    site.tell("ann", &[("twice", 1, &["early"])]).await;
+    site.tell("ann", &others).await;
+    site.tell("ann", &[("twice", 2, &["late"])]).await;
+    let mut live = site.subscribe("ann", Start::After(start));
+    let full = live.next().await.unwrap();
+    assert_eq!(named(&full).len(), FULL);
+    assert!(named(&full).iter().all(|(message, _)| message != "twice"));
+    let mut resumed = site.subscribe("ann", Start::After(full.token.clone()));
+    for stream in [&mut live, &mut resumed] {
+        let rest = named(&stream.next().await.unwrap());
+        let both = ("twice".to_owned(), vec!["early".to_owned(), "late".to_owned()]);
+        assert_eq!((rest.len(), rest.last()), (51, Some(&both)));
+    }
+    // After that nobody is named again.
+    site.tell("ann", &[("twice", 3, &["last"])]).await;
+    let next = live.next().await.unwrap();
+    assert_eq!(named(&next), [("twice".to_owned(), vec!["last".to_owned()])]);
+    site.notifier.stop().await;
+}
+
+#[tokio::test]
+async fn s34_a_token_of_an_empty_inbox_is_no_old_one() {
+    const DAY_MS: u64 = 24 * 3_600_000;
+    let site = Site::start().await;
+    // Nothing has ever been told to anybody.
+    let nothing = site.subscribe("ann", Start::Now).next().await.unwrap();
+    let oldest = site.subscribe("ann", Start::Oldest).next().await.unwrap();
+    for told in [&nothing, &oldest] {
+        assert!(told.deltas.is_empty() && !told.reset);
+    }
+    site.hand.fetch_add(90 * DAY_MS, Ordering::SeqCst);
+    for token in [&nothing.token, &oldest.token] {
+        let again = site.subscribe("ann", Start::After(token.clone())).next().await.unwrap();
+        assert!(again.deltas.is_empty() && !again.reset, "nothing has happened since");
+    }
+    // Somebody else is told, then she too: nothing of that was missed.
+    site.tell("bob", &[("m1", 1, &["x"])]).await;
+    let quiet = site.subscribe("ann", Start::After(nothing.token.clone())).next().await.unwrap();
+    assert!(quiet.deltas.is_empty() && !quiet.reset);
+    site.tell("ann", &[("m2", 1, &["y"])]).await;
+    for token in [nothing.token, oldest.token, quiet.token] {
+        let told = site.subscribe("ann", Start::After(token)).next().await.unwrap();
+        assert!(!told.reset);
+        assert_eq!(named(&told), [("m2".to_owned(), vec!["y".to_owned()])]);
+    }
+    site.notifier.stop().await;
+}

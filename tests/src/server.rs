@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -30,16 +30,15 @@ pub type Receipts = ReceiptServiceClient<Channel>;
 /// A client of the admin service.
 pub type Admin = ReceiptAdminServiceClient<Channel>;
 
-/// One of the workspace's binaries, from where this test's executable was built to.
+/// One of the workspace's binaries, from where this executable was built to: beside it, or above a test.
 ///
 /// # Panics
 /// If it is not there.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of the test");
-    let path = test.parent().and_then(Path::parent).expect("a target folder").join(name);
-    assert!(path.is_file(), "{} is missing: run `cargo build --release --workspace` first", path.display());
-    path
+    let this = std::env::current_exe().expect("the path of this executable");
+    let found = this.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: run `cargo build --release --workspace` first"))
 }
 
 /// A running receiptd; ended with its handle.

@@ -1,7 +1,8 @@
-//! Receipts a second folded from a log that is already written, beside a bare read of the same log; and bytes on disk.
+//! Receipts a second folded from a log that is already written, with deltas and without, beside a bare read of the same
+//! log; and bytes on disk.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -13,9 +14,10 @@ use receipt_log::{Clock, EmbeddedOptions, Log, NewRecord, Topic};
 use receipt_projector::{Offsets, Options, Projector};
 use receipt_store::Resources;
 
-use crate::data;
+use crate::{alone, data};
 
 const PARTITIONS: u32 = 4;
+const ROUNDS: usize = 5;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     for (kind, file) in [(Kind::UbuntuIrc, "ubuntu-irc.tsv.gz"), (Kind::CollegeMsg, "college-msg.tsv.gz")] {
@@ -92,22 +94,21 @@ pub(crate) fn cpu_s() -> anyhow::Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
-#[allow(clippy::cast_precision_loss)]
-fn measure(name: &str, kind: Kind, file: &Path) -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    let log = open_log(dir.path())?;
-    let records = write(&log, kind, file)?;
-    let (read, bare) = bare_read(&log)?;
-    anyhow::ensure!(read == records, "{read} of {records} records read");
+/// What the whole projector made of a log.
+struct Folded {
+    took: Duration,
+    cpu_s: f64,
+    receipts: u64,
+    messages: u64,
+    disk_bytes: u64,
+}
+
+/// Folds a log into fresh stores, with all that follows from it.
+fn whole(log: &Log, dir: PathBuf) -> anyhow::Result<Folded> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let options = Options {
-        dir: dir.path().join("receipts"),
-        settings: Settings::default(),
-        resources: Resources::default(),
-        clock: Clock::System,
-    };
+    let options = Options { dir, settings: Settings::default(), resources: Resources::default(), clock: Clock::System };
     let (start, cpu) = (Instant::now(), cpu_s()?);
-    let projector = Projector::start(&log, &options, runtime.handle())?;
+    let projector = Projector::start(log, &options, runtime.handle())?;
     for partition in projector.partitions() {
         let number = partition.number();
         let ends = Offsets {
@@ -117,28 +118,61 @@ fn measure(name: &str, kind: Kind, file: &Path) -> anyhow::Result<()> {
         runtime.block_on(partition.settled());
         runtime.block_on(partition.reached(ends)).map_err(|why| anyhow::anyhow!("{why:?}"))?;
     }
-    let (folding, cpu) = (start.elapsed(), cpu_s()? - cpu);
-    let (mut receipts, mut messages, mut bytes) = (0, 0, 0);
+    let (took, cpu_s) = (start.elapsed(), cpu_s()? - cpu);
+    let mut folded = Folded { took, cpu_s, receipts: 0, messages: 0, disk_bytes: 0 };
     for partition in projector.partitions() {
         let store = partition.store().context("a store")?;
         let progress = store.view()?.progress().clone();
-        receipts += progress.receipts;
-        messages += progress.messages;
+        folded.receipts += progress.receipts;
+        folded.messages += progress.messages;
         store.flush()?;
         store.compact();
-        bytes += store.disk_bytes();
+        folded.disk_bytes += store.disk_bytes();
     }
-    let per = |n: u64, time: Duration| n as f64 / time.as_secs_f64();
-    println!("{name}: {records} records, {messages} messages, {receipts} receipts");
-    println!("  bare read of the log   {:8.2} s  {:>10.0} records/s", bare.as_secs_f64(), per(records, bare));
-    println!(
-        "  folded                 {:8.2} s  {:>10.0} records/s  {:>10.0} receipts/s  {cpu:.2} CPU s",
-        folding.as_secs_f64(),
-        per(records, folding),
-        per(receipts, folding)
-    );
-    println!("  time over a bare read  {:8.1}", folding.as_secs_f64() / bare.as_secs_f64());
-    println!("  on disk                {bytes} bytes, {:.2} a receipt", bytes as f64 / receipts as f64);
     runtime.block_on(projector.stop());
+    Ok(folded)
+}
+
+/// Each several times in turn, so that all meet the same machine; of each the median.
+fn measure(name: &str, kind: Kind, file: &Path) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let log = open_log(dir.path())?;
+    let records = write(&log, kind, file)?;
+    let (mut bare, mut alone, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let (read, time) = bare_read(&log)?;
+        anyhow::ensure!(read == records, "{read} of {records} records read");
+        bare.push(time);
+        let (time, cpu_s, receipts) = alone::fold(&log, &dir.path().join(format!("alone-{round}")))?;
+        alone.push((time, cpu_s));
+        let folded = whole(&log, dir.path().join(format!("whole-{round}")))?;
+        anyhow::ensure!(receipts == folded.receipts, "{receipts} receipts without deltas, {} with", folded.receipts);
+        all.push(folded);
+    }
+    bare.sort();
+    alone.sort_by_key(|(time, _)| *time);
+    all.sort_by_key(|folded| folded.took);
+    report(name, records, bare[ROUNDS / 2], alone[ROUNDS / 2], &all[ROUNDS / 2]);
     Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn report(name: &str, records: u64, bare: Duration, (alone, alone_cpu_s): (Duration, f64), all: &Folded) {
+    let per = |n: u64, time: Duration| n as f64 / time.as_secs_f64();
+    let over = |time: Duration, other: Duration| time.as_secs_f64() / other.as_secs_f64();
+    let Folded { took, cpu_s, receipts, messages, disk_bytes } = all;
+    println!("{name}: {records} records, {messages} messages, {receipts} receipts; medians of {ROUNDS}");
+    println!("  bare read of the log   {:8.2} s  {:>10.0} records/s", bare.as_secs_f64(), per(records, bare));
+    for (what, time, cpu_s) in [("without deltas", alone, alone_cpu_s), ("folded", *took, *cpu_s)] {
+        println!(
+            "  {what:22} {:8.2} s  {:>10.0} records/s  {:>10.0} receipts/s  {cpu_s:.2} CPU s  {:6.1} times a bare read",
+            time.as_secs_f64(),
+            per(records, time),
+            per(*receipts, time),
+            over(time, bare)
+        );
+    }
+    let (time, cpu) = (1.0 - over(alone, *took), 1.0 - alone_cpu_s / cpu_s);
+    println!("  deltas                 {:8.0} % of the time, {:.0} % of the CPU", 100.0 * time, 100.0 * cpu);
+    println!("  on disk                {disk_bytes} bytes, {:.2} a receipt", *disk_bytes as f64 / *receipts as f64);
 }

@@ -1,8 +1,10 @@
 //! The benchmark: each figure beside what bounds it, in one run. `docs/benchmarks.md` says how to read it.
 
+mod alone;
 mod calls;
 mod fold;
 mod group;
+mod latency;
 
 use std::{env, path::PathBuf};
 
@@ -22,6 +24,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wants("calls") {
         calls::run()?;
+    }
+    if wants("latency") {
+        latency::run()?;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ pub(crate) fn fold(log: &Log, dir: &Path) -> anyhow::Result<(Duration, f64, u64)
             partition: number,
             partitions: log.partitions(),
             settings: Settings::default(),
+            origin: log.origin(),
         };
         let store = Store::open(&dir.join(number.to_string()), &resources, &identity)?;
         let log = log.clone();

@@ -4,11 +4,7 @@ use receipt_proto::v1::{self, conversation_event::Event, message_sent::Audience}
 
 /// A group begins.
 #[must_use]
-pub fn group_created(
-    conversation: &str,
-    group_type: &str,
-    members: &[impl AsRef<str>],
-) -> v1::ConversationEvent {
+pub fn group_created(conversation: &str, group_type: &str, members: &[impl AsRef<str>]) -> v1::ConversationEvent {
     let created = v1::GroupCreated { group_type: group_type.to_owned(), member_ids: strings(members) };
     event(conversation, Event::GroupCreated(created))
 }

@@ -143,7 +143,10 @@ impl Read {
         });
         let record = NewRecord::new(event.conversation_id.clone(), event.encode_to_vec());
         let appended = api.append(vec![(Topic::Reads, number, vec![record])], deadline).await?;
-        let appended = appended.first().and_then(|records| records.first()).ok_or_else(|| error::internal("the log did not say where it put the read"))?;
+        let appended = appended
+            .first()
+            .and_then(|records| records.first())
+            .ok_or_else(|| error::internal("the log did not say where it put the read"))?;
         // What is in receipts.conversations by now may be what was read.
         let conversations = api.log.end_offset(Topic::Conversations, number);
         let offsets = Offsets { conversations, reads: appended.offset + 1 };

@@ -96,7 +96,13 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
 
 pub(crate) fn identity() -> impl Strategy<Value = Identity> {
     (uniform16(any::<u8>()), small(), small(), settings(), "[a-z, ]{0,40}").prop_map(
-        |(log_id, partition, partitions, settings, origin)| Identity { log_id, partition, partitions, settings, origin },
+        |(log_id, partition, partitions, settings, origin)| Identity {
+            log_id,
+            partition,
+            partitions,
+            settings,
+            origin,
+        },
     )
 }
 

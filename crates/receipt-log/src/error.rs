@@ -214,9 +214,11 @@ impl LogError {
             | LogError::Refused { .. }
             | LogError::Setting { .. }
             | LogError::Topic { .. } => ErrorKind::Invalid,
-            LogError::Unreachable { .. } | LogError::Locked { .. } | LogError::Open { .. } | LogError::Read { .. } | LogError::Failed { .. } => {
-                ErrorKind::Fatal
-            }
+            LogError::Unreachable { .. }
+            | LogError::Locked { .. }
+            | LogError::Open { .. }
+            | LogError::Read { .. }
+            | LogError::Failed { .. } => ErrorKind::Fatal,
         }
     }
 

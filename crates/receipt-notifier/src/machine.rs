@@ -42,7 +42,12 @@ impl Machine {
             return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end, dir: store.dir().to_owned() });
         }
         if applied < start {
-            return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: store.dir().to_owned() });
+            return Err(ProjectorError::TrimmedPast {
+                topic: topic.name(),
+                applied,
+                start,
+                dir: store.dir().to_owned(),
+            });
         }
         let reader = log.reader(topic, number, applied);
         let machine = Self { store, inbox, reader, progress, serve_from: end };

@@ -61,10 +61,20 @@ impl Machine {
         for (topic, applied) in [(Topic::Conversations, applied.conversations), (Topic::Reads, applied.reads)] {
             let (start, end) = (log.start_offset(topic, number), log.end_offset(topic, number));
             if applied > end {
-                return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end, dir: store.dir().to_owned() });
+                return Err(ProjectorError::AheadOfLog {
+                    topic: topic.name(),
+                    applied,
+                    end,
+                    dir: store.dir().to_owned(),
+                });
             }
             if applied < start {
-                return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: store.dir().to_owned() });
+                return Err(ProjectorError::TrimmedPast {
+                    topic: topic.name(),
+                    applied,
+                    start,
+                    dir: store.dir().to_owned(),
+                });
             }
         }
         let feed = Feed::new(&log, number, applied);
@@ -73,7 +83,18 @@ impl Machine {
             reads: log.end_offset(Topic::Reads, number),
         };
         let fold = Fold::new(*store.settings(), rows);
-        let mut machine = Self { log, store, clock, partition, feed, fold, dead_letters: Vec::new(), serve_from, told: applied, ticked: 0 };
+        let mut machine = Self {
+            log,
+            store,
+            clock,
+            partition,
+            feed,
+            fold,
+            dead_letters: Vec::new(),
+            serve_from,
+            told: applied,
+            ticked: 0,
+        };
         machine.publish(applied);
         Ok(machine)
     }

@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn flags_stand_over_the_table() {
-        let flags = Options { kafka: Some("c:3".to_owned()), topic_prefix: Some("chat.".to_owned()), ..Options::default() };
+        let flags =
+            Options { kafka: Some("c:3".to_owned()), topic_prefix: Some("chat.".to_owned()), ..Options::default() };
         let table = "servers = \"a:1\"\ntopic_prefix = \"x.\"".parse().unwrap();
         let kafka = options(&flags, table, 7).unwrap().unwrap();
         assert_eq!((kafka.servers.as_str(), kafka.topic_prefix.as_str(), kafka.retention_ms), ("c:3", "chat.", 7));

@@ -77,7 +77,10 @@ async fn open_log(config: &Config, data_dir: &DataDir) -> anyhow::Result<Log> {
     if let Some(asked) = config.partitions
         && asked != log.partitions()
     {
-        bail!("partitions is {asked}, and the topics on Kafka have {}: leave it out, or set it to that", log.partitions());
+        bail!(
+            "partitions is {asked}, and the topics on Kafka have {}: leave it out, or set it to that",
+            log.partitions()
+        );
     }
     Ok(log)
 }

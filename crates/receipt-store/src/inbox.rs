@@ -44,7 +44,13 @@ impl InboxStore {
         let progress = read_progress(&db, &ReadOptions::default())?;
         horizon.flushed(progress.log_time_ms);
         let settings = identity.settings;
-        Ok(Self(Arc::new(Inner { db, dir: dir.to_owned(), settings, horizon, durable_offset: Mutex::new(progress.offset) })))
+        Ok(Self(Arc::new(Inner {
+            db,
+            dir: dir.to_owned(),
+            settings,
+            horizon,
+            durable_offset: Mutex::new(progress.offset),
+        })))
     }
 
     /// Its directory.

@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn of_two_logs_it_is_told_what_differs() {
-        let (one, other) = ("Kafka cluster c, topic reads 1, topic deltas 3", "Kafka cluster c, topic reads 2, topic deltas 3");
+        let (one, other) =
+            ("Kafka cluster c, topic reads 1, topic deltas 3", "Kafka cluster c, topic reads 2, topic deltas 3");
         assert_eq!(differences(one, other), ("topic reads 1".to_owned(), "topic reads 2".to_owned()));
         let (one, other) = ("embedded log a", "Kafka cluster c, topic reads 1");
         assert_eq!(differences(one, other), (one.to_owned(), other.to_owned()));

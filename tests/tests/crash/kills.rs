@@ -1,4 +1,5 @@
-//! The crash harness: load with an oracle, kill -9 at random moments, and what was acknowledged compared.
+//! The crash harness: load with an oracle, kill -9 at random moments, and what was acknowledged compared. On Kafka the
+//! broker is killed too, and both at once.
 //!
 //! After each round all that the round may have changed is compared, and a random part of what is older; in the end,
 //! everything. So a round costs the same however much was written before. What is older is all there is in a run of
@@ -23,7 +24,7 @@ use crate::{
     expected::expected,
     load::{Load, Totals, begin_s, user},
     oracle::{Oracle, message_id},
-    site::{FOLD_MAX, Site, setting},
+    site::{FOLD_MAX, Site, Victim, setting},
 };
 
 /// So little memory that the stores flush now and then, and not only at their end.
@@ -46,7 +47,29 @@ async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
     let (seed, kills) = (runner::seed(), setting("RECEIPT_KILLS", 20));
     println!("RECEIPT_SEED={seed} RECEIPT_KILLS={kills}");
     let mut random = Random::new(seed);
-    let mut site = Site::start(&mut random, &FLAGS).await;
+    let site = Site::start(&mut random, &FLAGS).await;
+    let kills = usize::try_from(kills).unwrap();
+    under_load(site, vec![Victim::Server; kills], &mut random).await;
+}
+
+/// The same where the log is on Kafka, and its broker is killed as well: alone, and together with receiptd.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_whenever_the_broker_the_server_or_both_are_killed() {
+    let _shared = crate::MACHINE.read().await;
+    let (seed, kills) = (runner::seed(), setting("RECEIPT_BROKER_KILLS", 2));
+    println!("RECEIPT_SEED={seed} RECEIPT_BROKER_KILLS={kills}: twice as many of receiptd, half as many of both");
+    let mut random = Random::new(seed);
+    let site = Site::on_broker(&mut random, &FLAGS).await;
+    let times = |victim, kills: u64| vec![victim; usize::try_from(kills).unwrap()];
+    let mut victims = times(Victim::Broker, kills);
+    victims.extend(times(Victim::Server, kills * 2));
+    victims.extend(times(Victim::Both, kills.div_ceil(2)));
+    random.shuffle(&mut victims);
+    under_load(site, victims, &mut random).await;
+}
+
+/// Load on a site, until all of these are killed.
+async fn under_load(mut site: Site, mut victims: Vec<Victim>, random: &mut Random) {
     let load = Load {
         client: Client::new(site.channel()),
         oracle: Arc::default(),
@@ -60,20 +83,21 @@ async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
     for sender in 0..SENDERS {
         ears.push(Ear::open(site.channel(), &user(sender)).await);
     }
-    let (start, mut report, mut killed, mut round) = (Instant::now(), Report::default(), 0, 0);
-    while killed < kills {
+    let (start, mut report, kills, mut round) = (Instant::now(), Report::default(), victims.len(), 0);
+    while !victims.is_empty() {
         round += 1;
         let active = active(round);
-        killed += one_round(&mut site, &load, round, &active, &mut random).await;
-        let compared = Compared::after_round(&load.oracle, active, &mut random);
-        report.add(compare(&site, &load.oracle, &ears, &compared, &mut random).await);
-        if round % 10 == 0 || killed >= kills {
+        one_round(&mut site, &load, round, &active, &mut victims, random).await;
+        let compared = Compared::after_round(&load.oracle, active, random);
+        report.add(compare(&site, &load.oracle, &ears, &compared, random).await);
+        if round % 10 == 0 || victims.is_empty() {
+            let killed = kills - victims.len();
             println!("{killed} kills in {:.0} s: {:?}, {report:?}", start.elapsed().as_secs_f64(), load.totals);
         }
         report.assert_same();
     }
     last_readers(&load).await;
-    let last = compare(&site, &load.oracle, &ears, &Compared::all(&load.oracle), &mut random).await;
+    let last = compare(&site, &load.oracle, &ears, &Compared::all(&load.oracle), random).await;
     println!("in the end: {last:?}");
     last.assert_same();
     report.add(last);
@@ -82,7 +106,7 @@ async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
     let told = ears.iter().map(|ear| ear.heard.lock().unwrap().deltas).sum::<u64>();
     let messages = oracle.0.values().map(|conversation| conversation.messages.len()).sum::<usize>();
     let (seconds, totals) = (start.elapsed().as_secs_f64(), &load.totals);
-    println!("{killed} kills in {seconds:.0} s: {messages} messages, {told} deltas, {totals:?}, {report:?}");
+    println!("{kills} kills in {seconds:.0} s: {messages} messages, {told} deltas, {totals:?}, {report:?}");
     assert!(load.totals.again.load(Ordering::Relaxed) > 0, "nobody noticed a crash");
 }
 
@@ -117,8 +141,15 @@ impl Compared {
     }
 }
 
-/// Load, and a crash or two in the middle of it; returns once all is acknowledged, with the number of crashes.
-async fn one_round(site: &mut Site, load: &Load, round: u64, active: &[String], random: &mut Random) -> u64 {
+/// Load, and a crash or two in the middle of it; returns once all is acknowledged.
+async fn one_round(
+    site: &mut Site,
+    load: &Load,
+    round: u64,
+    active: &[String],
+    victims: &mut Vec<Victim>,
+    random: &mut Random,
+) {
     let load = Load { stop: Arc::new(AtomicBool::new(false)), ..load.clone() };
     let mut tasks = JoinSet::new();
     for id in active {
@@ -127,12 +158,10 @@ async fn one_round(site: &mut Site, load: &Load, round: u64, active: &[String], 
     for _ in 0..READERS {
         tasks.spawn(load.clone().read(active.to_vec(), Random::new(random.below(u64::MAX))));
     }
-    let mut kills = 0;
-    loop {
+    while let Some(victim) = victims.pop() {
         // At a random moment, which is what this is about.
         tokio::time::sleep(Duration::from_millis(random.below(500))).await;
-        site.kill_9().await;
-        kills += 1;
+        site.kill_9(victim).await;
         if random.below(5) > 0 {
             break;
         }
@@ -146,7 +175,6 @@ async fn one_round(site: &mut Site, load: &Load, round: u64, active: &[String], 
     while let Some(ended) = tasks.join_next().await {
         ended.expect("a task that goes on until all is acknowledged");
     }
-    kills
 }
 
 /// Counts, lists, and every sender's last word.

@@ -21,7 +21,7 @@ use crate::{
     load::user,
     oracle::{Oracle, message_id},
     proxy::Proxy,
-    site::{FOLD_MAX, Site, channel, setting},
+    site::{FOLD_MAX, Site, Victim, channel, setting},
 };
 
 /// Senders of one group.
@@ -175,7 +175,7 @@ async fn load(site: &mut Site, groups: u64, random: &mut Random) -> Oracle {
         });
         if part as u64 != KILLS {
             tokio::time::sleep(Duration::from_millis(100 + random.below(800))).await;
-            site.kill_9().await;
+            site.kill_9(Victim::Server).await;
         }
         writer.await.expect("acknowledged");
     }

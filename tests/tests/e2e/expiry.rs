@@ -11,7 +11,6 @@ use receipt_tests::{
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-
 /// Log time comes on ticks: a second apart, where nobody talks.
 const EXPIRES_MAX: Duration = Duration::from_secs(60);
 

@@ -15,7 +15,6 @@ use receipt_tests::{
 use tokio::task::JoinSet;
 use tonic::Request;
 
-
 const MEMBERS: usize = 100_000;
 /// In one event, at most.
 const JOIN_AT_ONCE: usize = 10_000;

@@ -12,7 +12,6 @@ use receipt_tests::{
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 
-
 /// An orderly end has only a flush to wait for.
 const END_MAX: Duration = Duration::from_secs(5);
 

@@ -63,7 +63,13 @@ mod tests {
     fn golden_bytes() {
         proof::golden("key of Identity", &key(), "00");
         let settings = Settings { retention_ms: 1 << 40, early_window_ms: 300, max_group_members: 100_000 };
-        let row = Identity { log_id: *b"0123456789abcdef", partition: 5, partitions: 64, settings, origin: "log A".to_owned() };
+        let row = Identity {
+            log_id: *b"0123456789abcdef",
+            partition: 5,
+            partitions: 64,
+            settings,
+            origin: "log A".to_owned(),
+        };
         let golden = "01 30313233343536373839616263646566 05 40 fd0000000000010000 fb2c01 fca0860100 05 6c6f672041";
         VALUE.golden(&row, golden);
     }

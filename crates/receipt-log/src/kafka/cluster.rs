@@ -190,7 +190,8 @@ impl Cluster<'_> {
 
     fn offsets(&self, all: impl Iterator<Item = (Topic, u32)>, which: Offset) -> Result<Offsets, LogError> {
         let mut list = TopicPartitionList::new();
-        let places: Vec<_> = all.map(|(topic, partition)| (self.options.topic_name(topic), number(partition))).collect();
+        let places: Vec<_> =
+            all.map(|(topic, partition)| (self.options.topic_name(topic), number(partition))).collect();
         for (topic, partition) in &places {
             list.add_partition_offset(topic, *partition, which).map_err(|error| unavailable(&error))?;
         }

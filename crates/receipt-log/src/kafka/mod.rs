@@ -72,7 +72,10 @@ pub(crate) struct Kafka {
 
 impl std::fmt::Debug for Kafka {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kafka").field("origin", &self.origin).field("partitions", &self.partitions).finish_non_exhaustive()
+        f.debug_struct("Kafka")
+            .field("origin", &self.origin)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
     }
 }
 
@@ -193,20 +196,17 @@ impl Kafka {
         Ok((sizes, all))
     }
 
-    fn check_copied(
-        &self,
-        topic: Topic,
-        partition: u32,
-        copied: Vec<CopiedRecord>,
-    ) -> Result<Vec<Outgoing>, LogError> {
+    fn check_copied(&self, topic: Topic, partition: u32, copied: Vec<CopiedRecord>) -> Result<Vec<Outgoing>, LogError> {
         self.check_open()?;
         let copied = copied.into_iter();
         // Without one, and at 0, librdkafka would give it the time of now, and so another meaning.
         let timestamp_ms = |copied: &CopiedRecord| Some(copied.timestamp_ms.unwrap_or(0).max(1));
-        copied.map(|copied| {
-            let timestamp_ms = timestamp_ms(&copied);
-            self.outgoing(topic, partition, copied.record, timestamp_ms)
-        }).collect()
+        copied
+            .map(|copied| {
+                let timestamp_ms = timestamp_ms(&copied);
+                self.outgoing(topic, partition, copied.record, timestamp_ms)
+            })
+            .collect()
     }
 
     fn outgoing(
@@ -313,7 +313,8 @@ impl Kafka {
         let flushed = self.appender.flush();
         self.wake_readers();
         let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if watcher.is_some_and(|watcher| watcher.thread().id() != std::thread::current().id() && watcher.join().is_err())
+        if watcher
+            .is_some_and(|watcher| watcher.thread().id() != std::thread::current().id() && watcher.join().is_err())
         {
             tracing::error!("the thread that watches Kafka panicked");
         }

@@ -58,8 +58,7 @@ impl PartitionQueue {
         let mut taken: Vec<*mut sys::rd_kafka_message_t> = vec![ptr::null_mut(); max];
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is live, and there is room for `max` pointers, of which as many are set as it returns.
-        let count =
-            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait_ms, taken.as_mut_ptr(), max) };
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait_ms, taken.as_mut_ptr(), max) };
         taken.truncate(usize::try_from(count).unwrap_or(0));
         taken.into_iter().filter_map(NonNull::new).map(Message).collect()
     }

@@ -74,9 +74,8 @@ impl KafkaOptions {
     /// # Errors
     /// [`LogError::Setting`], which names the setting.
     pub fn check(&self) -> Result<(), LogError> {
-        let setting = |name: &str, problem: &str| {
-            Err(LogError::Setting { name: name.to_owned(), problem: problem.to_owned() })
-        };
+        let setting =
+            |name: &str, problem: &str| Err(LogError::Setting { name: name.to_owned(), problem: problem.to_owned() });
         if self.servers.trim().is_empty() {
             return setting("servers", "must name a broker, such as 127.0.0.1:9092");
         }

@@ -67,7 +67,9 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
         let outcome = match result {
-            Ok(message) => Ok(u64::try_from(message.offset()).unwrap_or(0)),
+            // A batch that was sent again, as its first answer was lost, is acknowledged without an offset: the record is
+            // there, and nobody knows where. Who asked must not be told a place that is not its.
+            Ok(message) => u64::try_from(message.offset()).map_err(|_| Code::DuplicateSequenceNumber),
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Fail)),
         };
         delivery.waiting.ended(delivery.index, outcome);

@@ -194,7 +194,11 @@ impl KafkaReader {
 impl std::fmt::Debug for KafkaReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { topic, partition, position, .. } = self;
-        f.debug_struct("KafkaReader").field("topic", topic).field("partition", partition).field("position", position).finish()
+        f.debug_struct("KafkaReader")
+            .field("topic", topic)
+            .field("partition", partition)
+            .field("position", position)
+            .finish()
     }
 }
 

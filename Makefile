@@ -68,7 +68,9 @@ run-kafka: build ## With `make kafka` going in another terminal: start receiptd 
 
 .PHONY: test
 test: lint build clients kafka-libs producers ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
-	'$(BIN)/with-broker' cargo test $(CARGO_FLAGS)
+	cargo test $(CARGO_FLAGS)
+	@echo 'Once more on Kafka, what is of the log:'
+	'$(BIN)/with-broker' cargo test $(CARGO_FLAGS) --test log
 
 .PHONY: build
 build: deps ## Build receiptd and receiptctl into the cache folder.

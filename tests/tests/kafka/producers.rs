@@ -1,18 +1,24 @@
 //! Producers in other languages: the examples of docs/producers.md, built and run against a real Kafka.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use prost::Message as _;
 use rdkafka::{Message as _, message::OwnedMessage};
+use receipt_log::{KafkaOptions, create_topics};
 use receipt_proto::{decode_conversation_record, decode_read_record, v1};
 use receipt_tests::{
     broker::Broker,
     language::{Checkout, Language},
     program::Program,
+    server::{DataDir, Server},
     tool::{KAFKA, Tool},
     topics,
 };
 
 const DOCUMENT: &str = "docs/producers.md";
-const PARTITIONS: i32 = 6;
+const PARTITIONS: u32 = 6;
+/// How long receiptd may take to fold it all.
+const FOLD_MAX: Duration = Duration::from_secs(60);
 
 const PYTHON: Language = Language {
     folder: "tests/producers/python",
@@ -39,7 +45,7 @@ const JAVA: Language = Language {
 };
 
 /// A record that its producer was told of.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Landed {
     topic: String,
     partition: i32,
@@ -48,19 +54,26 @@ struct Landed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_of_producers_in_other_languages_are_in_the_partitions_of_their_keys() {
+async fn receiptd_counts_what_producers_in_other_languages_write() {
     let broker = Broker::start().await;
     for (language, prefix) in [(PYTHON, "python."), (JAVA, "java.")] {
         let checkout = built(&language).await;
         let landed = publish(&language, &checkout, &broker, prefix, &[]).await;
         assert_eq!(misplaced(&landed), 0, "{landed:?}");
-        assert_stored(&broker, prefix, landed).await;
+        assert_stored(&broker, prefix, &landed).await;
+        assert_folded(&broker, prefix, &landed).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_with_another_partitioner_is_told_by_dead_letters() {
+    let broker = Broker::start().await;
     // What librdkafka does unless it is told.
-    let landed =
-        publish(&PYTHON, &built(&PYTHON).await, &broker, "crc.", &["--partitioner", "consistent_random"]).await;
+    let options = ["--partitioner", "consistent_random"];
+    let landed = publish(&PYTHON, &built(&PYTHON).await, &broker, "crc.", &options).await;
     assert_ne!(misplaced(&landed), 0, "{landed:?}");
-    assert_stored(&broker, "crc.", landed).await;
+    assert_stored(&broker, "crc.", &landed).await;
+    assert_folded(&broker, "crc.", &landed).await;
 }
 
 #[test]
@@ -92,8 +105,8 @@ async fn publish(
     prefix: &str,
     options: &[&str],
 ) -> Vec<Landed> {
-    let names = topic_names(prefix);
-    topics::create(&broker.bootstrap(), &names.each_ref().map(String::as_str), PARTITIONS).await;
+    let kafka = KafkaOptions { topic_prefix: prefix.to_owned(), ..KafkaOptions::new(broker.bootstrap()) };
+    create_topics(&kafka, PARTITIONS, 1).await.expect("topics");
     let (bootstrap, groups) = (broker.bootstrap(), groups());
     let mut arguments = options.to_vec();
     arguments.extend([bootstrap.as_str(), prefix]);
@@ -116,21 +129,21 @@ fn landed(line: &str) -> Landed {
 
 /// How many records are not in the partition of their key.
 fn misplaced(landed: &[Landed]) -> usize {
-    let partitions = PARTITIONS.unsigned_abs();
-    let partition = |key: &str| (receipt_log::murmur2(key.as_bytes()) & 0x7fff_ffff) % partitions;
-    landed.iter().filter(|at| at.partition.unsigned_abs() != partition(&at.key)).count()
+    landed.iter().filter(|at| !is_placed(at)).count()
+}
+
+fn is_placed(at: &Landed) -> bool {
+    at.partition.unsigned_abs() == (receipt_log::murmur2(at.key.as_bytes()) & 0x7fff_ffff) % PARTITIONS
 }
 
 /// The topics hold the records that the producer was told of, and nothing else; each is an event as it should be, and
 /// those of a group are in the order in which they were told.
-async fn assert_stored(broker: &Broker, prefix: &str, mut landed: Vec<Landed>) {
+async fn assert_stored(broker: &Broker, prefix: &str, landed: &[Landed]) {
     let [conversations, reads] = topic_names(prefix);
     let conversations = topics::records(&broker.bootstrap(), &conversations).await;
     let reads = topics::records(&broker.bootstrap(), &reads).await;
-    let mut stored: Vec<_> = conversations.iter().chain(&reads).map(place).collect();
-    stored.sort();
-    landed.sort();
-    assert_eq!(stored, landed);
+    let stored: BTreeSet<_> = conversations.iter().chain(&reads).map(place).collect();
+    assert_eq!(stored, landed.iter().cloned().collect());
     for record in &conversations {
         decode_conversation_record(record.key(), record.payload())
             .unwrap_or_else(|why| panic!("{record:?}: {}", why.0));
@@ -144,6 +157,35 @@ async fn assert_stored(broker: &Broker, prefix: &str, mut landed: Vec<Landed>) {
         assert_eq!(versions, [1, 2, 3], "{group}");
         assert_eq!(reads.iter().filter(|record| record.key() == Some(group.as_bytes())).count(), 1, "{group}");
     }
+}
+
+/// receiptd knows of the groups whose records are where they belong, and refuses each record that is not.
+async fn assert_folded(broker: &Broker, prefix: &str, landed: &[Landed]) {
+    let dir = DataDir::new();
+    let flags = ["--kafka", &broker.bootstrap(), "--topic-prefix", prefix];
+    let server = Server::start(&dir, &flags).await;
+    server.folded(FOLD_MAX).await;
+    let dead_letters = topics::records(&broker.bootstrap(), &format!("{prefix}receipts.dead-letter")).await;
+    assert_eq!(dead_letters.len(), misplaced(landed));
+
+    let (placed, elsewhere): (Vec<_>, Vec<_>) = landed.iter().partition(|at| is_placed(at));
+    let (placed, elsewhere) = (keys(&placed), keys(&elsewhere));
+    let message = |group: &String| v1::MessageRef { conversation_id: group.clone(), message_id: "m1".to_owned() };
+    let messages = placed.iter().chain(&elsewhere).map(message).collect();
+    let request = v1::GetMessageReadReceiptsRequest { messages, ..Default::default() };
+    let answer = server.receipts().get_message_read_receipts(request).await.expect("counts").into_inner();
+    let (known, unknown) = answer.results.split_at(placed.len());
+    for result in known {
+        let Some(v1::receipt_result::Result::Receipt(receipt)) = &result.result else { panic!("{result:?}") };
+        assert_eq!((receipt.read_count, receipt.unread_count), (1, 1), "{result:?}");
+    }
+    let not_found = v1::receipt_result::Result::Error(v1::ReceiptError::NotFound.into());
+    assert!(unknown.iter().all(|result| result.result.as_ref() == Some(&not_found)), "{unknown:?}");
+    assert_eq!(unknown.len(), elsewhere.len());
+}
+
+fn keys(landed: &[&Landed]) -> BTreeSet<String> {
+    landed.iter().map(|at| at.key.clone()).collect()
 }
 
 fn place(record: &OwnedMessage) -> Landed {

@@ -2,13 +2,18 @@
 //! is a plain function of the two prefixes.
 
 use proptest::prelude::*;
-use receipt_domain::{answer::Queries, answer::ReceiptOutcome, event::ReadTarget, fold::Outcome};
+use receipt_domain::{
+    answer::{Queries, ReceiptOutcome},
+    effects::{Delta, DeltaChange},
+    event::ReadTarget,
+    fold::Outcome,
+};
 use receipt_fold_tests::{
     in_memory::walk,
     logical::{logical_state, normalised},
     runner::{check, histories_wanted},
 };
-use receipt_model::{EventResult, History, Model, Outcome as ModelOutcome, histories, history::Topic};
+use receipt_model::{EventResult, History, LogicalState, Model, Outcome as ModelOutcome, histories, history::Topic};
 
 fn model_at<'a>(history: &'a History, conversations: usize, reads: usize) -> Model<'a> {
     Model::at(&history.settings, &history.conversations[..conversations], &history.reads[..reads])
@@ -49,8 +54,23 @@ fn converges(history: &History) -> Result<(), TestCaseError> {
             };
             prop_assert!(same, "{:?}: {:?}, in the model {:?}", pick, outcome, model.results().get(pick.index));
         }
+        if outcomes.len() == 1 {
+            deltas_agree(&fold.effects.deltas(&fold.rows), &state)?;
+        }
         outcomes_agree(history, stage.reads, &model, &Queries::new(&fold.rows, &history.settings))
     })
+}
+
+/// S32: after a batch of one record, a delta tells the message's counts as they are.
+fn deltas_agree(deltas: &[Delta], state: &LogicalState) -> Result<(), TestCaseError> {
+    for delta in deltas {
+        let DeltaChange::Receipt { receipt, .. } = &delta.change else { continue };
+        let message = state.conversations.get(&receipt.conversation).and_then(|c| c.messages.get(&receipt.message));
+        let Some(receipt_model::Status::Kept(kept)) = message.map(|message| &message.status) else { continue };
+        let told = (receipt.read_count as usize, receipt.unread_count as usize, receipt.recalled);
+        prop_assert_eq!(told, (kept.read_count, kept.unread_count, kept.recalled), "S32: {:?}", delta);
+    }
+    Ok(())
 }
 
 /// S13: what each read so far is answered at this point.

@@ -16,7 +16,7 @@ pub(super) struct Place {
     pub(super) conversation: ConversationId,
     pub(super) number: ConversationNumber,
     /// Entries in the group's leave log.
-    leaves: u32,
+    pub(super) leaves: u32,
     one_to_one: bool,
 }
 
@@ -89,7 +89,8 @@ impl Fold {
         }
     }
 
-    fn apply_leaves(&mut self, at: &Place, position: Position) {
+    /// Takes those out of the unread who have left since it was last looked at. Their rows are loaded.
+    pub(super) fn apply_leaves(&mut self, at: &Place, position: Position) {
         let key = (at.number, position);
         let Ok(Some(message)) = self.rows.messages.get(&key) else { return };
         if message.leaves_applied >= at.leaves {

@@ -3,6 +3,7 @@
 use super::{
     Fold, Outcome, Read, Step,
     conversation::{distinct, rejected},
+    count::Place,
 };
 use crate::{
     event::{AudienceSpec, Change, ConversationEvent, ReadTarget},
@@ -277,13 +278,19 @@ impl Fold {
         let Some((position, asks)) = self.known_stub(id, message)?.map(|stub| (stub.position, stub.asks)) else {
             return Ok(rejected("S8: the recall of an unknown message"));
         };
-        let Some(number) = self.conversation(id)?.map(|c| c.number).filter(|_| asks) else {
+        let Some(at) = self.conversation(id)?.map(|c| Place::of(id, c)).filter(|_| asks) else {
             return Ok(Outcome::Applied);
         };
-        let key = (number, position);
-        let row = known(self.rows.messages.get(&key), || Need::Messages(number, position..=position))?;
-        let to_tell = row.is_some_and(|m| !m.recalled && self.settings.keeps(m.log_time_ms, self.now_ms()));
-        if to_tell && let Some(row) = self.rows.messages.get_mut(&key) {
+        let key = (at.number, position);
+        let row = known(self.rows.messages.get(&key), || Need::Messages(at.number, position..=position))?;
+        let to_tell = row.filter(|m| !m.recalled && self.settings.keeps(m.log_time_ms, self.now_ms()));
+        let Some(row) = to_tell else { return Ok(Outcome::Applied) };
+        let mut needs = Needs::new();
+        self.rows.need_leaves(at.number, position, row, at.leaves, &mut needs);
+        satisfied(needs)?;
+        // Its delta tells the counts as they are (S32): without those who have left.
+        self.apply_leaves(&at, position);
+        if let Some(row) = self.rows.messages.get_mut(&key) {
             row.recalled = true;
             self.effects.recalled(id, key);
         }

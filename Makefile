@@ -25,6 +25,7 @@ KAFKA_CONTROLLER_PORT ?= 9093
 KAFKA_DIR ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/receiptd-kafka
 KAFKA_DATA_DIR ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/receiptd-on-kafka
 KILLS ?= 500
+KAFKA_KILLS ?= 10
 
 CARGO_DENY_VERSION := 0.20.2
 BUF_VERSION := 1.75.0
@@ -38,7 +39,7 @@ KAFKA := $(TOOLS)/kafka-$(KAFKA_VERSION)
 .PHONY: help
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-	  printf '  make %-10s %s\n' "$$target" "$$text"; done
+	  printf '  make %-11s %s\n' "$$target" "$$text"; done
 
 .PHONY: run
 run: build ## Build, and start receiptd on the embedded log; options in ARGS="--retention 7d".
@@ -69,8 +70,15 @@ run-kafka: build ## With `make kafka` going in another terminal: start receiptd 
 .PHONY: test
 test: lint build clients kafka-libs producers ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
 	cargo test $(CARGO_FLAGS)
-	@echo 'Once more on Kafka, what is of the log:'
-	'$(BIN)/with-broker' cargo test $(CARGO_FLAGS) --test log
+	@printf '\n\033[1mThe same suite, with the log on a real Kafka broker\033[0m\n'
+	'$(BIN)/with-broker' $(MAKE) test-engine
+
+# On whichever engine RECEIPT_KAFKA says: what goes through a log. The rest has none, or a broker of its own.
+.PHONY: test-engine
+test-engine:
+	cargo test $(CARGO_FLAGS) --test api --test e2e
+	cargo test $(CARGO_FLAGS) --test crash -- --skip broker --skip slow
+	cargo test $(CARGO_FLAGS) --test log --test it -- append:: read:: projector::
 
 .PHONY: build
 build: deps ## Build receiptd and receiptctl into the cache folder.
@@ -120,9 +128,17 @@ demo: build ## In another terminal, with `make run` going: play real conversatio
 bench: build ## Measure on this machine, all or some of ARGS="fold group calls latency"; see docs/benchmarks.md.
 	@exec '$(BIN)/receipt-bench' $(ARGS)
 
+.PHONY: bench-kafka
+bench-kafka: build kafka-libs ## The same with the log on a real Kafka broker, started for it: ARGS="hot latency fold".
+	@exec '$(BIN)/with-broker' '$(BIN)/receipt-bench' $(or $(ARGS),hot latency)
+
 .PHONY: crash
 crash: build ## Kill receiptd 500 times under load, and compare what changed, in the end everything; KILLS=50 for fewer.
-	RECEIPT_KILLS='$(KILLS)' cargo test $(CARGO_FLAGS) --test crash -- --nocapture kills::
+	RECEIPT_KILLS='$(KILLS)' cargo test $(CARGO_FLAGS) --test crash -- --nocapture kills::nothing_acknowledged_is_lost_whenever_the_server
+
+.PHONY: crash-kafka
+crash-kafka: build kafka-libs ## Kill the broker, receiptd, and both under load, and compare; KAFKA_KILLS=10 of the broker.
+	RECEIPT_BROKER_KILLS='$(KAFKA_KILLS)' cargo test $(CARGO_FLAGS) --test crash -- --nocapture kills::nothing_acknowledged_is_lost_whenever_the_broker
 
 .PHONY: lint
 lint: deps $(CARGO_DENY) $(BUF) ## Formatting, clippy, the contract, and licences and layers of the dependencies.

@@ -34,7 +34,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 async fn measure() -> anyhow::Result<()> {
     for (callers, messages) in [(1, 1), (32, 1), (32, 30)] {
         let dir = tempfile::tempdir()?;
-        let log = open_log(dir.path())?;
+        let log = open_log(dir.path());
         let options = Options {
             dir: dir.path().join("receipts"),
             settings: Settings::default(),

@@ -26,15 +26,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A fresh log and store directory.
-pub(crate) fn open_log(dir: &Path) -> anyhow::Result<Log> {
-    Ok(Log::open_embedded(EmbeddedOptions {
-        dir: dir.join("log"),
-        partitions: PARTITIONS,
-        retention_ms: 0,
-        accept_clock_jump: true,
-        clock: Clock::System,
-    })?)
+/// A fresh log, on the engine that is measured.
+pub(crate) fn open_log(dir: &Path) -> Log {
+    let options = receipt_test_engine::options(&dir.join("log"), Clock::System);
+    receipt_test_engine::open_blocking(EmbeddedOptions { partitions: PARTITIONS, ..options })
 }
 
 fn write(log: &Log, kind: Kind, file: &Path) -> anyhow::Result<u64> {
@@ -59,19 +54,22 @@ fn write(log: &Log, kind: Kind, file: &Path) -> anyhow::Result<u64> {
     Ok(records)
 }
 
-fn bare_read(log: &Log) -> anyhow::Result<(u64, Duration)> {
+/// Reads all of a log that is already written, each partition on a thread of its own.
+pub(crate) fn bare_read(log: &Log) -> anyhow::Result<(u64, Duration)> {
     let start = Instant::now();
     let mut threads = Vec::new();
     for partition in 0..PARTITIONS {
         let log = log.clone();
         threads.push(std::thread::spawn(move || -> anyhow::Result<u64> {
+            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
             let mut records = 0;
             for topic in [Topic::Conversations, Topic::Reads] {
-                let mut reader = log.reader(topic, partition, 0);
-                loop {
+                let (mut reader, end) = (log.reader(topic, partition, 0), log.end_offset(topic, partition));
+                while reader.position() < end {
                     let batch = reader.poll(4096, 4 << 20)?;
                     if batch.is_empty() {
-                        break;
+                        // Of a log elsewhere, which has not sent it yet.
+                        runtime.block_on(reader.wait())?;
                     }
                     records += batch.len() as u64;
                 }
@@ -95,16 +93,16 @@ pub(crate) fn cpu_s() -> anyhow::Result<f64> {
 }
 
 /// What the whole projector made of a log.
-struct Folded {
-    took: Duration,
-    cpu_s: f64,
-    receipts: u64,
+pub(crate) struct Folded {
+    pub(crate) took: Duration,
+    pub(crate) cpu_s: f64,
+    pub(crate) receipts: u64,
     messages: u64,
     disk_bytes: u64,
 }
 
 /// Folds a log into fresh stores, with all that follows from it.
-fn whole(log: &Log, dir: PathBuf) -> anyhow::Result<Folded> {
+pub(crate) fn whole(log: &Log, dir: PathBuf) -> anyhow::Result<Folded> {
     let runtime = tokio::runtime::Runtime::new()?;
     let options = Options { dir, settings: Settings::default(), resources: Resources::default(), clock: Clock::System };
     let (start, cpu) = (Instant::now(), cpu_s()?);
@@ -136,7 +134,7 @@ fn whole(log: &Log, dir: PathBuf) -> anyhow::Result<Folded> {
 /// Each several times in turn, so that all meet the same machine; of each the median.
 fn measure(name: &str, kind: Kind, file: &Path) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let log = open_log(dir.path())?;
+    let log = open_log(dir.path());
     let records = write(&log, kind, file)?;
     let (mut bare, mut alone, mut all) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {

@@ -4,6 +4,7 @@ mod alone;
 mod calls;
 mod fold;
 mod group;
+mod hot;
 mod latency;
 
 use std::{env, path::PathBuf};
@@ -24,6 +25,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wants("calls") {
         calls::run()?;
+    }
+    if wants("hot") {
+        hot::run()?;
     }
     if wants("latency") {
         latency::run()?;

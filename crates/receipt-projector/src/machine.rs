@@ -1,7 +1,10 @@
 //! One partition's loop. Never the write first: what follows from a batch is in the log before the state says that the
 //! batch is applied, as a crash in between would lose it for good.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use metrics::{counter, gauge};
 use prost::Message;
@@ -27,6 +30,9 @@ use crate::{
 pub const BATCH_RECORDS_MAX: usize = 8192;
 /// Messages in memory at which a batch is written, even in the middle of a long mark.
 const BATCH_MESSAGES_MAX: usize = 20_000;
+/// How long a batch waits for records that are on their way, at most, and how often it looks.
+const LINGER_MAX: Duration = Duration::from_millis(20);
+const LINGER_STEP: Duration = Duration::from_millis(1);
 /// How far log time may lag the clock before a tick is appended.
 const TICK_LAG_MAX_MS: u64 = 3_600_000;
 /// When to look again for records that the log has and has not given yet.
@@ -189,6 +195,13 @@ impl Machine {
         }
     }
 
+    /// The log has more than it has given: larger batches make fewer deltas and writes.
+    fn more_is_on_its_way(&self) -> bool {
+        let (number, at) = (self.partition.number(), self.feed.position());
+        let behind = |topic, position| position < self.log.end_offset(topic, number);
+        behind(Topic::Reads, at.reads) || behind(Topic::Conversations, at.conversations)
+    }
+
     /// An hour; less where messages are kept for only a few hours.
     fn tick_lag_max_ms(&self) -> u64 {
         match self.store.settings().retention_ms {
@@ -201,8 +214,16 @@ impl Machine {
 impl Projection for Machine {
     fn batch(&mut self, stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
         let mut records = 0;
+        let mut linger_until = None;
         while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
-            let Some((topic, record)) = self.feed.next()? else { break };
+            let Some((topic, record)) = self.feed.next()? else {
+                let until = *linger_until.get_or_insert_with(|| Instant::now() + LINGER_MAX);
+                if records == 0 || !self.more_is_on_its_way() || Instant::now() >= until {
+                    break;
+                }
+                thread::sleep(LINGER_STEP);
+                continue;
+            };
             self.record(topic, &record, stopped)?;
             records += 1;
         }

@@ -22,10 +22,13 @@ use crate::fold::open_log;
 
 const ROUNDS: usize = 5;
 const SECONDS: usize = 8;
+const WARM_UP_SECONDS: usize = 3;
 const SENDERS: usize = 1000;
 const GROUPS: usize = 10;
 /// Until the first record is due.
 const RUN_UP: Duration = Duration::from_millis(200);
+/// How long the last records may be on their way.
+const ARRIVED_MAX: Duration = Duration::from_secs(30);
 /// What the p99 may take over the bare log's.
 const GOAL_MS: f64 = 5.0;
 
@@ -102,6 +105,12 @@ fn bare(runtime: &Runtime) -> anyhow::Result<(Latency, Latency)> {
         .map(|partition| runtime.spawn(tail(log.clone(), partition, start, times.clone())))
         .collect();
     append(&log, start, &times, runtime.handle())?;
+    // Closing it ends who waits for more, also for the last one on its way.
+    let all = || times.tail.lock().unwrap_or_else(PoisonError::into_inner).len() == (rate() * SECONDS) as u64;
+    let end = Instant::now() + ARRIVED_MAX;
+    while !all() && Instant::now() < end {
+        thread::sleep(RUN_UP);
+    }
     log.close()?;
     let mut seen = 0;
     for reader in readers {
@@ -167,14 +176,21 @@ async fn tail(log: Log, partition: u32, start: Instant, times: Arc<Times>) -> an
     Ok(seen)
 }
 
+/// What `receiptctl load` tells of so many seconds.
+async fn load(server: &Server, seconds: usize) -> serde_json::Value {
+    let (senders, rate, duration) = (SENDERS.to_string(), rate().to_string(), format!("{seconds}s"));
+    let groups = GROUPS.to_string();
+    let load = ["load", "--senders", &senders, "--rate", &rate, "--duration", &duration, "--groups", &groups, "--json"];
+    ctl::json(&ctl::run(server, &load).await)
+}
+
 /// Of a read call, and up to the sender's delta, by the real receiptd and receiptctl.
 async fn service() -> anyhow::Result<(Latency, Latency)> {
     let dir = DataDir::new();
     let server = Server::start(&dir, &[]).await;
-    let (senders, rate, duration) = (SENDERS.to_string(), rate().to_string(), format!("{SECONDS}s"));
-    let groups = GROUPS.to_string();
-    let load = ["load", "--senders", &senders, "--rate", &rate, "--duration", &duration, "--groups", &groups, "--json"];
-    let report = ctl::json(&ctl::run(&server, &load).await);
+    // Topics that were just made take a while until clients know who leads their partitions.
+    load(&server, WARM_UP_SECONDS).await;
+    let report = load(&server, SECONDS).await;
     server.term().await;
     let of = |what: &str| {
         let at = |percentile: &str| report[what][percentile].as_f64().with_context(|| format!("{what}: {report}"));

@@ -221,6 +221,34 @@ pub(crate) fn log(error: &LogError) -> Status {
     }
 }
 
+/// There is no such dead letter.
+pub(crate) fn no_dead_letter(partition: u32, offset: u64) -> Status {
+    let message = format_args!("there is no dead letter {partition}/{offset}");
+    let problem = Problem::new(Code::NotFound, ErrorReason::DeadLetterNotFound, message);
+    problem.with("partition", partition).with("offset", offset).into()
+}
+
+/// A dead letter that cannot be tried again.
+pub(crate) fn incomplete_dead_letter(place: &str, why: &str) -> Status {
+    let message = format_args!("dead letter {place} cannot be tried again: {why}");
+    Problem::new(Code::FailedPrecondition, ErrorReason::DeadLetterIncomplete, message).into()
+}
+
+/// The log could not be read.
+pub(crate) fn unread(error: &LogError) -> Status {
+    if error.kind() == ErrorKind::Retry {
+        tracing::warn!(%error, "the log was not read");
+        return log_silent();
+    }
+    tracing::error!(%error, "the log cannot be read");
+    Problem::new(Code::Unavailable, ErrorReason::LogUnavailable, "the log cannot be read").into()
+}
+
+/// The log did not answer a question in time.
+pub(crate) fn log_silent() -> Status {
+    Problem::new(Code::Unavailable, ErrorReason::LogUnavailable, "the log does not answer").retry().into()
+}
+
 /// The log did not answer in time.
 pub(crate) fn log_slow() -> Status {
     let message = "the log does not answer; what was sent may or may not be in it";

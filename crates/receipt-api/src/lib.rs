@@ -7,6 +7,8 @@ mod admin;
 mod api;
 mod convert;
 mod counts;
+mod dead_letter_pages;
+mod dead_letters;
 mod deadline;
 mod edge;
 mod error;

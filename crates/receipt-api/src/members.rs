@@ -108,7 +108,7 @@ fn filter(filter: i32) -> Result<MemberFilter, InvalidField> {
     }
 }
 
-fn page_size(size: u32) -> Result<usize, InvalidField> {
+pub(crate) fn page_size(size: u32) -> Result<usize, InvalidField> {
     let size = if size == 0 { PAGE_SIZE_DEFAULT } else { size };
     if size > PAGE_SIZE_MAX {
         return Err(InvalidField::limit("page_size", format_args!("is {size}, at most {PAGE_SIZE_MAX} are allowed")));

@@ -7,7 +7,9 @@ use receipt_proto::v1::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{admin, api::Api, counts, members, publish, receipts, states, subscribe};
+use crate::{
+    admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, states, subscribe,
+};
 
 /// Both services.
 #[derive(Clone)]
@@ -94,5 +96,23 @@ impl ReceiptAdminService for Services {
 
     async fn list_partitions(&self, request: Request<v1::ListPartitionsRequest>) -> Answer<v1::ListPartitionsResponse> {
         admin::list_partitions(&self.0, request).await
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Answer<v1::ListDeadLettersResponse> {
+        dead_letter_pages::list(&self.0, request).await
+    }
+
+    async fn get_dead_letter(&self, request: Request<v1::GetDeadLetterRequest>) -> Answer<v1::GetDeadLetterResponse> {
+        dead_letters::get(&self.0, request).await
+    }
+
+    async fn retry_dead_letters(
+        &self,
+        request: Request<v1::RetryDeadLettersRequest>,
+    ) -> Answer<v1::RetryDeadLettersResponse> {
+        dead_letters::retry(&self.0, request).await
     }
 }

@@ -18,7 +18,7 @@ use receipt_domain::{
 
 use crate::{
     row::{identity::Identity, inbox_index::InboxIndex},
-    token::{ConsistencyToken, PageStart, PageToken, PartitionOffsets, ResumeToken},
+    token::{ConsistencyToken, DeadLettersToken, PageStart, PageToken, PartitionOffsets, ResumeToken},
 };
 
 /// Numbers that meet each other and the edges of bytes, and any.
@@ -240,6 +240,18 @@ pub(crate) fn page_token() -> impl Strategy<Value = PageToken> {
             position,
             latest_first,
             next,
+        },
+    )
+}
+
+pub(crate) fn dead_letters_token() -> impl Strategy<Value = DeadLettersToken> {
+    (uniform16(any::<u8>()), prop::option::of(small()), any::<bool>(), small(), number()).prop_map(
+        |(log_id, only, newest_first, partition, offset)| DeadLettersToken {
+            log_id,
+            only,
+            newest_first,
+            partition,
+            offset,
         },
     )
 }

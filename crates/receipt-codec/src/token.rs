@@ -87,6 +87,21 @@ pub struct ResumeToken {
     pub sender: String,
 }
 
+/// Where a walk through the dead letters goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettersToken {
+    /// The identity of the log.
+    pub log_id: [u8; 16],
+    /// The one partition that is walked through, if not all are.
+    pub only: Option<u32>,
+    /// The order of the walk within a partition.
+    pub newest_first: bool,
+    /// The partition it is in.
+    pub partition: u32,
+    /// Oldest first: the first offset of the next page. Newest first: the one after it.
+    pub offset: u64,
+}
+
 fn encode<T: Serialize>(kind: u8, value: &T) -> String {
     // Plain integers always encode.
     let mut bytes = codec::encode("token", value).unwrap_or_default();
@@ -113,6 +128,7 @@ fn decode<T: DeserializeOwned>(kind: u8, text: &str) -> Result<T, InvalidToken> 
 const CONSISTENCY: u8 = b'c';
 const PAGE: u8 = b'p';
 const RESUME: u8 = b'r';
+const DEAD_LETTERS: u8 = b'd';
 
 impl ConsistencyToken {
     /// As text.
@@ -159,6 +175,22 @@ impl ResumeToken {
     /// If it was not made by [`ResumeToken::encode`], or is damaged.
     pub fn decode(text: &str) -> Result<Self, InvalidToken> {
         decode(RESUME, text)
+    }
+}
+
+impl DeadLettersToken {
+    /// As text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        encode(DEAD_LETTERS, self)
+    }
+
+    /// From text.
+    ///
+    /// # Errors
+    /// If it was not made by [`DeadLettersToken::encode`], or is damaged.
+    pub fn decode(text: &str) -> Result<Self, InvalidToken> {
+        decode(DEAD_LETTERS, text)
     }
 }
 
@@ -252,6 +284,10 @@ mod tests {
             sender: "ann".to_owned(),
         };
         golden(RESUME, &resume, "72 01 30313233343536373839616263646566 05fb2c0107fd0068e5cf8b01000003616e6e 9558150a");
+        let letters =
+            DeadLettersToken { log_id, only: Some(5), newest_first: true, partition: 5, offset: 300 };
+        golden(DEAD_LETTERS, &letters, "00");
+        golden(DEAD_LETTERS, &DeadLettersToken { only: None, newest_first: false, ..letters }, "00");
     }
 
     #[test]
@@ -304,21 +340,31 @@ mod tests {
         }
 
         #[test]
+        fn tokens_of_dead_letters_come_back(token in arbitrary::dead_letters_token(), damage in one_character()) {
+            let text = token.encode();
+            prop_assert_eq!(PageToken::decode(&text), Err(InvalidToken));
+            prop_assert_eq!(DeadLettersToken::decode(&text), Ok(token));
+            damaged::<DeadLettersToken>(DEAD_LETTERS, &text, damage);
+        }
+
+        #[test]
         fn any_text_is_refused(text in "\\PC{0,80}", token in "[A-Za-z0-9_-]{0,120}") {
             for text in [text, token] {
                 refused::<ConsistencyToken>(CONSISTENCY, &text);
                 refused::<PageToken>(PAGE, &text);
                 refused::<ResumeToken>(RESUME, &text);
+                refused::<DeadLettersToken>(DEAD_LETTERS, &text);
             }
         }
 
         #[test]
         fn anothers_bytes_under_a_true_checksum_do_no_harm(noise in prop::collection::vec(any::<u8>(), 0..80)) {
-            for kind in [CONSISTENCY, PAGE, RESUME] {
+            for kind in [CONSISTENCY, PAGE, RESUME, DEAD_LETTERS] {
                 let mut bytes = [&[kind, 1], &noise[..]].concat();
                 bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
                 let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
                 let _ = (ConsistencyToken::decode(&text), PageToken::decode(&text), ResumeToken::decode(&text));
+                let _ = DeadLettersToken::decode(&text);
             }
         }
     }

@@ -33,5 +33,6 @@ pub use murmur2::murmur2;
 pub use reader::Reader;
 pub use record::{
     Appended, Batch, CopiedRecord, NewRecord, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord,
+    headers_bytes,
 };
 pub use topic::Topic;

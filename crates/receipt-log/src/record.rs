@@ -53,9 +53,14 @@ impl NewRecord {
     }
 
     fn key_and_headers_bytes(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.key.as_ref().map_or(0, Bytes::len) + headers
+        self.key.as_ref().map_or(0, Bytes::len) + headers_bytes(&self.headers)
     }
+}
+
+/// Bytes of names and values, as [`RECORD_KEY_AND_HEADERS_MAX_BYTES`] counts them.
+#[must_use]
+pub fn headers_bytes(headers: &[(String, Bytes)]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// A record that keeps the timestamp it had in another log, or the lack of one.

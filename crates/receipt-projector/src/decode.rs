@@ -1,12 +1,13 @@
 //! A record of the log as the fold takes it, or why it is poison (R8).
 
 use receipt_domain::event::{Event, ReadEvent, Record, Rejection};
-use receipt_log::{Log, StoredRecord};
+use receipt_log::{Log, RECORD_KEY_AND_HEADERS_MAX_BYTES, StoredRecord, headers_bytes};
 use receipt_proto::{decode_conversation_record, decode_read_record};
 
 /// Decodes a record of receipts.conversations.
 pub(crate) fn conversations(log: &Log, partition: u32, record: &StoredRecord) -> Record<Event> {
-    let event = decode_conversation_record(record.key.as_deref(), record.value.as_deref());
+    let event = within_limits(record);
+    let event = event.and_then(|()| decode_conversation_record(record.key.as_deref(), record.value.as_deref()));
     let event = event.and_then(|event| match event {
         // A policy or a tick has no key, and stands where it was put.
         Event::PolicyChanged(_) | Event::Tick => Ok(event),
@@ -17,9 +18,21 @@ pub(crate) fn conversations(log: &Log, partition: u32, record: &StoredRecord) ->
 
 /// Decodes a record of receipts.reads.
 pub(crate) fn reads(log: &Log, partition: u32, record: &StoredRecord) -> Record<ReadEvent> {
-    let event = decode_read_record(record.key.as_deref(), record.value.as_deref());
+    let event = within_limits(record);
+    let event = event.and_then(|()| decode_read_record(record.key.as_deref(), record.value.as_deref()));
     let event = event.and_then(|event| in_its_partition(log, partition, record).map(|()| event));
     Record { offset: record.offset, arrival_ms: record.timestamp_ms.unwrap_or_default(), event }
+}
+
+/// Others' producers know nothing of the log's limits (S39). That of the value is looked at where it is decoded.
+fn within_limits(record: &StoredRecord) -> Result<(), Rejection> {
+    let bytes = record.key.as_ref().map_or(0, |key| key.len()) + headers_bytes(&record.headers);
+    if bytes <= RECORD_KEY_AND_HEADERS_MAX_BYTES {
+        return Ok(());
+    }
+    Err(Rejection(format!(
+        "key and headers have {bytes} bytes, at most {RECORD_KEY_AND_HEADERS_MAX_BYTES} are allowed"
+    )))
 }
 
 fn in_its_partition(log: &Log, partition: u32, record: &StoredRecord) -> Result<(), Rejection> {

@@ -13,6 +13,7 @@ mod projector;
 mod verdicts;
 mod worker;
 
+pub use dead_letter::{DeadLetter, Part, Source};
 pub use error::ProjectorError;
 pub use machine::{BATCH_RECORDS_MAX, Machine};
 pub use partition::{Offsets, Partition, Phase, Unserved};

@@ -284,10 +284,13 @@ mod tests {
             sender: "ann".to_owned(),
         };
         golden(RESUME, &resume, "72 01 30313233343536373839616263646566 05fb2c0107fd0068e5cf8b01000003616e6e 9558150a");
-        let letters =
-            DeadLettersToken { log_id, only: Some(5), newest_first: true, partition: 5, offset: 300 };
-        golden(DEAD_LETTERS, &letters, "00");
-        golden(DEAD_LETTERS, &DeadLettersToken { only: None, newest_first: false, ..letters }, "00");
+        let letters = DeadLettersToken { log_id, only: Some(5), newest_first: true, partition: 5, offset: 300 };
+        golden(DEAD_LETTERS, &letters, "64 01 30313233343536373839616263646566 01050105fb2c01 1225bce1");
+        golden(
+            DEAD_LETTERS,
+            &DeadLettersToken { only: None, newest_first: false, ..letters },
+            "64 01 30313233343536373839616263646566 000005fb2c01 251d5b8b",
+        );
     }
 
     #[test]

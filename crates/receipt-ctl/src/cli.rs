@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    import::Import, load::Load, mark::Mark, members::Members, partitions::Partitions, policy::Policy, publish::Publish,
-    read::Read, receipts::Receipts, states::States, topics::Topics, watch::Watch,
+    dead_letters::DeadLetters, import::Import, load::Load, mark::Mark, members::Members, partitions::Partitions,
+    policy::Policy, publish::Publish, read::Read, receipts::Receipts, states::States, topics::Topics, watch::Watch,
 };
 
 /// Ask and tell a running receiptd who has, and who has not, read which message.
@@ -42,6 +42,7 @@ pub(crate) enum Command {
     States(States),
     Policy(Policy),
     Partitions(Partitions),
+    DeadLetters(DeadLetters),
     Watch(Watch),
     Import(Import),
     Load(Load),

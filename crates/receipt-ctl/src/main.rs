@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod commands;
+mod event_json;
 mod follow;
 mod import;
 mod kafka;

@@ -6,6 +6,7 @@
 mod compare;
 mod conversations;
 mod ctl_session;
+mod dead_letters;
 mod expiry;
 mod import;
 mod kills;

@@ -5,6 +5,7 @@
 
 mod away;
 mod broker;
+mod oversized;
 mod producers;
 mod seals;
 mod site;

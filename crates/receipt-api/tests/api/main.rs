@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admin;
+mod dead_letters;
 mod events;
 mod harness;
 mod inputs;

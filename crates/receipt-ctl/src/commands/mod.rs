@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod dead_letters;
 pub(crate) mod import;
 pub(crate) mod load;
 pub(crate) mod mark;
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::States(command) => command.run(addr, output).await,
         Command::Policy(command) => command.run(addr, output).await,
         Command::Partitions(command) => command.run(addr, output).await,
+        Command::DeadLetters(command) => command.run(addr, output).await,
         Command::Watch(command) => command.run(addr, output).await,
         Command::Import(command) => command.run(addr, output).await,
         Command::Load(command) => command.run(addr, output).await,

@@ -1,8 +1,10 @@
 //! For operators: one dead letter, and dead letters that are tried again.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use prost::Message as _;
-use receipt_log::{Appended, Log, LogError, NewRecord, StoredRecord, Topic};
+use receipt_log::{Appended, Batch, Log, LogError, NewRecord, StoredRecord, Topic};
 use receipt_projector::{DeadLetter, Offsets, Part};
 use receipt_proto::{
     InvalidField, timestamp_from_ms,
@@ -21,6 +23,9 @@ use crate::{
 const RETRIES_MAX: usize = 100;
 /// Bytes of their values together, at most.
 const RETRIES_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// What is asked of the log at a time, at most, where several are near each other.
+const READ_MAX_RECORDS: u64 = 256;
+const READ_MAX_BYTES: usize = 1024 * 1024;
 
 /// GetDeadLetter.
 pub(crate) async fn get(
@@ -31,7 +36,12 @@ pub(crate) async fn get(
     let v1::GetDeadLetterRequest { partition, offset } = request.into_inner();
     check_partition(&api.log, "partition", partition)?;
     let log = api.log.clone();
-    let record = in_time(deadline, move || read(&log, partition, offset)).await?;
+    let place = (partition, offset);
+    let record = in_time(deadline, move || {
+        let found = read(&log, BTreeSet::from([place]))?.remove(&place);
+        found.ok_or_else(|| error::no_dead_letter(partition, offset))
+    });
+    let record = record.await?;
     let DeadLetter { source, headers, .. } = DeadLetter::read(&record);
     let event = source.zip(record.value.as_ref()).map(|(source, value)| event(source.topic, value));
     let header = |(name, value): (String, Bytes)| v1::RecordHeader { name, value: value.into() };
@@ -51,11 +61,20 @@ pub(crate) async fn retry(
     let deadline = Deadline::of(&request);
     let letters = request.into_inner().dead_letters;
     error::check_len("dead_letters", letters.len(), RETRIES_MAX)?;
+    let mut places = BTreeSet::new();
     for (i, letter) in letters.iter().enumerate() {
         check_partition(&api.log, &format!("dead_letters[{i}].partition"), letter.partition)?;
+        if !places.insert((letter.partition, letter.offset)) {
+            let problem = format_args!("is {}, which is named before", place(letter));
+            return Err(error::invalid(InvalidField::rule(format!("dead_letters[{i}]"), problem)));
+        }
     }
     let log = api.log.clone();
-    let (letters, batches) = in_time(deadline, move || Ok((letters.clone(), batches(&log, &letters)?))).await?;
+    let (letters, batches) = in_time(deadline, move || {
+        let batches = batches(&log, &letters, &read(&log, places)?)?;
+        Ok((letters, batches))
+    })
+    .await?;
     let places: Vec<_> = batches.iter().map(|(topic, partition, _)| (*topic, *partition)).collect();
     let appended = api.append(batches, deadline).await?;
     let mut positions = Positions::default();
@@ -72,17 +91,12 @@ pub(crate) async fn retry(
 }
 
 /// The records to append, a batch each, so that they keep their order.
-fn batches(log: &Log, letters: &[v1::DeadLetterRef]) -> Result<Vec<(Topic, u32, Vec<NewRecord>)>, Status> {
+fn batches(log: &Log, letters: &[v1::DeadLetterRef], records: &Records) -> Result<Vec<Batch>, Status> {
     let mut batches = Vec::with_capacity(letters.len());
-    let mut bytes = 0;
     for letter in letters {
-        let record = read(log, letter.partition, letter.offset)?;
-        bytes += record.value.as_ref().map_or(0, Bytes::len);
-        if bytes > RETRIES_MAX_BYTES {
-            let problem = format_args!("have values of {bytes} bytes, at most {RETRIES_MAX_BYTES} are allowed");
-            return Err(error::invalid(InvalidField::limit("dead_letters", problem)));
-        }
-        let DeadLetter { source, headers, left_out, .. } = DeadLetter::read(&record);
+        let record = records.get(&(letter.partition, letter.offset));
+        let record = record.ok_or_else(|| error::no_dead_letter(letter.partition, letter.offset))?;
+        let DeadLetter { source, headers, left_out, .. } = DeadLetter::read(record);
         let Some(source) = source else {
             return Err(error::incomplete_dead_letter(&place(letter), "it does not say which topic its record is of"));
         };
@@ -100,19 +114,41 @@ fn batches(log: &Log, letters: &[v1::DeadLetterRef]) -> Result<Vec<(Topic, u32, 
             None | Some([]) => letter.partition,
             Some(key) => log.partition_for(key),
         };
-        batches.push((source.topic, partition, vec![NewRecord { key: record.key, value: record.value, headers }]));
+        let (key, value) = (record.key.clone(), record.value.clone());
+        batches.push((source.topic, partition, vec![NewRecord { key, value, headers }]));
     }
     Ok(batches)
 }
 
-/// Reads one dead letter.
-fn read(log: &Log, partition: u32, offset: u64) -> Result<StoredRecord, Status> {
-    let missing = || error::no_dead_letter(partition, offset);
-    match log.read(Topic::DeadLetter, partition, offset, 1, 1) {
-        Ok(records) => records.into_iter().next().filter(|record| record.offset == offset).ok_or_else(missing),
-        Err(LogError::Trimmed { .. } | LogError::PastEnd { .. }) => Err(missing()),
-        Err(why) => Err(error::unread(&why)),
+/// Dead letters by partition and offset.
+type Records = BTreeMap<(u32, u64), StoredRecord>;
+
+/// Reads these dead letters, those that are near each other at once: on Kafka each reading takes a while.
+fn read(log: &Log, mut places: BTreeSet<(u32, u64)>) -> Result<Records, Status> {
+    let mut found = Records::new();
+    let mut bytes = 0;
+    while let Some((partition, offset)) = places.pop_first() {
+        let last = places.range((partition, 0)..=(partition, u64::MAX)).next_back().map_or(offset, |(_, last)| *last);
+        let records = usize::try_from((last - offset).saturating_add(1).min(READ_MAX_RECORDS)).unwrap_or(1);
+        let read = match log.read(Topic::DeadLetter, partition, offset, records, READ_MAX_BYTES) {
+            Err(LogError::Trimmed { .. } | LogError::PastEnd { .. }) => Vec::new(),
+            other => other.map_err(|why| error::unread(&why))?,
+        };
+        for record in read {
+            if record.offset == offset || places.remove(&(partition, record.offset)) {
+                bytes += record.value.as_ref().map_or(0, Bytes::len);
+                found.insert((partition, record.offset), record);
+            }
+        }
+        if !found.contains_key(&(partition, offset)) {
+            return Err(error::no_dead_letter(partition, offset));
+        }
+        if bytes > RETRIES_MAX_BYTES {
+            let problem = format_args!("have values of {bytes} bytes, at most {RETRIES_MAX_BYTES} are allowed");
+            return Err(error::invalid(InvalidField::limit("dead_letters", problem)));
+        }
     }
+    Ok(found)
 }
 
 /// Reads the log on a thread that may wait for it, and waits for that no longer than the caller does.

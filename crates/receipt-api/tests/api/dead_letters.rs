@@ -41,6 +41,9 @@ fn from(topic: Topic, more: &[(&str, &str)]) -> Vec<(String, bytes::Bytes)> {
     headers.map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec().into())).collect()
 }
 
+/// The places on each page.
+type Pages<'a> = &'a [&'a [(u32, u64)]];
+
 /// The places on each page of a walk.
 async fn walk(server: &Server, mut request: v1::ListDeadLettersRequest) -> Vec<Vec<(u32, u64)>> {
     let mut pages = Vec::new();
@@ -103,7 +106,7 @@ async fn pages_are_in_order_and_finished_exactly_at_the_end() {
         page_size,
         page_token: String::new(),
     };
-    let cases: [(_, &[&[(u32, u64)]]); 6] = [
+    let cases: [(_, Pages<'_>); 6] = [
         (ask(None, false, 2), &[&[(0, 0), (0, 1)], &[(0, 2), (2, 0)]]),
         (ask(None, true, 3), &[&[(0, 2), (0, 1), (0, 0)], &[(2, 0)]]),
         (ask(None, true, 1), &[&[(0, 2)], &[(0, 1)], &[(0, 0)], &[(2, 0)]]),
@@ -135,9 +138,12 @@ async fn a_page_of_large_ones_is_short() {
         }
         assert_eq!(all, (0..40).map(|offset| (1, offset)).collect::<Vec<_>>());
     }
-    let places: Vec<_> = (0..17).map(|offset| (1, offset)).collect();
+    let places: Vec<_> = (0..40).rev().step_by(2).map(|offset| (1, offset)).collect();
     let answer = retry(&server, &places).await;
     refused(answer, Code::InvalidArgument, "LIMIT_EXCEEDED", "dead_letters", Some(16 * 1024 * 1024));
+    let answer = retry(&server, &places[..16]).await.unwrap().into_inner();
+    let letters = answer.retried.iter().map(|retried| retried.dead_letter.unwrap());
+    assert_eq!(letters.map(|letter| (letter.partition, letter.offset)).collect::<Vec<_>>(), places[..16]);
     server.stop().await;
 }
 
@@ -237,6 +243,8 @@ async fn wrong_questions_about_dead_letters_are_refused() {
     refused(answer, Code::InvalidArgument, "INVALID_FIELD", "dead_letters[1].partition", None);
     refused(retry(&server, &[]).await, Code::InvalidArgument, "INVALID_FIELD", "dead_letters", None);
     refused(retry(&server, &[(0, 0); 101]).await, Code::InvalidArgument, "LIMIT_EXCEEDED", "dead_letters", Some(100));
+    let twice = retry(&server, &[(0, 0), (0, 1), (0, 0)]).await;
+    refused(twice, Code::InvalidArgument, "INVALID_FIELD", "dead_letters[2]", None);
     assert_eq!(server.ends(), before);
     other.stop().await;
     server.stop().await;

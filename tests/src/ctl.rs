@@ -29,7 +29,21 @@ pub async fn run(server: &Server, args: &[&str]) -> Output {
 /// If it cannot be started.
 #[must_use]
 pub fn start(server: &Server, args: &[&str]) -> Running {
-    let mut command = command(server, args);
+    spawn(command(server, args))
+}
+
+/// Starts a command that speaks to no server.
+///
+/// # Panics
+/// If it cannot be started.
+#[must_use]
+pub fn start_alone(args: &[&str]) -> Running {
+    let mut command = Command::new(binary("receiptctl"));
+    command.env_clear().args(args);
+    spawn(command)
+}
+
+fn spawn(mut command: Command) -> Running {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Running(Some(command.spawn().expect("receiptctl starts")))
 }
@@ -73,6 +87,15 @@ impl Running {
     pub async fn output(mut self) -> Output {
         let child = self.0.take().expect("running");
         tokio::task::spawn_blocking(move || child.wait_with_output().expect("its output")).await.expect("a thread")
+    }
+
+    /// Presses Ctrl-C.
+    ///
+    /// # Panics
+    /// If it cannot be told.
+    pub fn interrupt(&self) {
+        let pid = self.0.as_ref().expect("running").id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
     }
 
     /// Ends it in the middle of what it does.

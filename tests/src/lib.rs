@@ -6,6 +6,7 @@
 pub mod broker;
 pub mod ctl;
 pub mod dataset_model;
+pub mod digests;
 pub mod dir;
 pub mod document;
 pub mod events;

@@ -229,7 +229,7 @@ fn receiptd(dir: &DataDir, listen: &str, flags: &[&str]) -> Command {
     let mut command = Command::new(binary("receiptd"));
     // In the environment, so that a flag may say otherwise.
     command.env_clear().env("RECEIPTD_LISTEN", listen).arg("--data-dir").arg(dir.path()).args(flags);
-    if let Some(servers) = engine::kafka() {
+    if let Some(servers) = dir.kafka() {
         command.env("RECEIPTD_KAFKA", servers).env("RECEIPTD_TOPIC_PREFIX", engine::topic_prefix(&dir.path()));
     }
     command
@@ -237,7 +237,7 @@ fn receiptd(dir: &DataDir, listen: &str, flags: &[&str]) -> Command {
 
 /// On Kafka, the topics that receiptd with these flags needs: the embedded log makes itself.
 async fn topics(dir: &DataDir, flags: &[&str]) {
-    let Some(servers) = engine::kafka() else { return };
+    let Some(servers) = dir.kafka() else { return };
     let partitions = flags.iter().skip_while(|flag| **flag != "--partitions").nth(1);
     let partitions = partitions.and_then(|number| number.parse().ok()).unwrap_or(4);
     // What a test has asked for wrongly is for receiptd to refuse.
@@ -268,7 +268,11 @@ pub async fn receiptd_to_its_end(dir: &DataDir, flags: &[&str]) -> Output {
 }
 
 /// A data directory on a real disk, and beside it room for a test's other files.
-pub struct DataDir(TempDir);
+pub struct DataDir {
+    dir: TempDir,
+    /// Its receiptd runs on the log that its flags say, and not on the one that tests run on.
+    by_flags: bool,
+}
 
 impl DataDir {
     /// An empty one.
@@ -278,18 +282,32 @@ impl DataDir {
     #[must_use]
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Self(tempfile::tempdir().expect("a temporary directory"))
+        Self { dir: tempfile::tempdir().expect("a temporary directory"), by_flags: false }
+    }
+
+    /// An empty one, whose receiptd runs on the log that its flags say: without any, on the embedded one.
+    ///
+    /// # Panics
+    /// If there is no room for it.
+    #[must_use]
+    pub fn by_flags() -> Self {
+        Self { by_flags: true, ..Self::new() }
+    }
+
+    /// The brokers that its receiptd runs on, if its flags do not say otherwise.
+    fn kafka(&self) -> Option<String> {
+        if self.by_flags { None } else { engine::kafka() }
     }
 
     /// The data directory.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.dir.path().join("data")
     }
 
     /// A file beside it.
     #[must_use]
     pub fn beside(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.dir.path().join(name)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Readers at which a read set goes into chunks: few, so that small histories see both forms.
-const INLINE_READERS_MAX: usize = 2;
+pub const INLINE_READERS_MAX: usize = 2;
 
 /// Takes a history's actions one by one, each batch as one write; hands the store after each to `each`, with the batch's
 /// picks and outcomes.

@@ -3,8 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    dead_letters::DeadLetters, import::Import, load::Load, mark::Mark, members::Members, partitions::Partitions,
-    policy::Policy, publish::Publish, read::Read, receipts::Receipts, states::States, topics::Topics, watch::Watch,
+    dead_letters::DeadLetters, import::Import, load::Load, log::Log, mark::Mark, members::Members,
+    partitions::Partitions, policy::Policy, publish::Publish, read::Read, receipts::Receipts, states::States,
+    topics::Topics, watch::Watch,
 };
 
 /// Ask and tell a running receiptd who has, and who has not, read which message.
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Import(Import),
     Load(Load),
     Topics(Topics),
+    Log(Log),
 }
 
 /// Who acts.

@@ -3,12 +3,14 @@
 mod cli;
 mod client;
 mod commands;
+mod copy;
 mod event_json;
 mod follow;
 mod import;
 mod kafka;
 mod load;
 mod output;
+mod progress;
 mod render;
 mod status;
 mod watch;

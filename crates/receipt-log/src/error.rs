@@ -21,6 +21,12 @@ pub enum LogError {
         /// Why.
         detail: String,
     },
+    /// There is no log in the directory.
+    #[error("there is no log in {}", dir.display())]
+    NoLog {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A log keeps the partitions it was created with: keys would move to others.
     #[error(
         "the log has {stored} partitions, and {asked} were asked for: start with {stored}, or with an empty directory"
@@ -217,6 +223,7 @@ impl LogError {
             LogError::Unreachable { .. }
             | LogError::Locked { .. }
             | LogError::Open { .. }
+            | LogError::NoLog { .. }
             | LogError::Read { .. }
             | LogError::Failed { .. } => ErrorKind::Fatal,
         }

@@ -1,11 +1,12 @@
 //! The log as the service sees it, whichever engine keeps it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::embedded::{Checks, Embedded, Span};
-use crate::kafka::Kafka;
+use crate::kafka::{self, Kafka};
 use crate::{
     Appended, Batch, CopiedRecord, EmbeddedOptions, KafkaOptions, LogError, LogId, NewRecord, Reader, StoredRecord,
     Topic, murmur2,
@@ -32,6 +33,15 @@ impl Log {
     /// anything that was acknowledged cannot be read back; [`LogError::Open`] for whatever the disk says.
     pub fn open_embedded(options: EmbeddedOptions) -> Result<Log, LogError> {
         Ok(Log { engine: Engine::Embedded(Arc::new(Embedded::open(&options)?)) })
+    }
+
+    /// Opens the embedded log in a directory, whatever its number of partitions: for tools that read one log or copy it.
+    /// Nothing expires.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`], and as [`Log::open_embedded`].
+    pub fn open_embedded_existing(dir: &Path) -> Result<Log, LogError> {
+        Ok(Log { engine: Engine::Embedded(Arc::new(Embedded::open_existing(dir)?)) })
     }
 
     /// Opens a log on Kafka, whose topics must be there. Waits a while for brokers that are being started.
@@ -154,6 +164,15 @@ impl Log {
             Engine::Kafka(log) => log.append_copied(topic, partition, records).await,
         }
         .map(offsets)
+    }
+
+    /// What [`Log::append_copied`] makes of a timestamp: Kafka cannot keep all.
+    #[must_use]
+    pub fn copied_timestamp_ms(&self, timestamp_ms: Option<u64>) -> Option<u64> {
+        match &self.engine {
+            Engine::Embedded(_) => timestamp_ms,
+            Engine::Kafka(_) => Some(kafka::copied_timestamp_ms(timestamp_ms)),
+        }
     }
 
     /// [`Log::append_copied`] for threads that may wait. Must not be called from async code: it panics there.

@@ -4,6 +4,7 @@
 //! is folded again (R2).
 
 mod batch;
+mod digest;
 mod error;
 mod horizon;
 mod inbox;
@@ -15,6 +16,7 @@ mod store;
 mod time_index;
 mod view;
 
+pub use digest::Digest;
 pub use error::StoreError;
 pub use inbox::InboxStore;
 pub use query::{Member, MemberFilter, Page, PageError, PageRequest, States};

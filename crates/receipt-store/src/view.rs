@@ -9,7 +9,7 @@ use receipt_domain::{
 };
 use rocksdb::{DB, ReadOptions, Snapshot};
 
-use crate::{error::StoreError, horizon::Horizon, load, time_index};
+use crate::{Digest, digest, error::StoreError, horizon::Horizon, load, time_index};
 
 /// One moment of a partition. Everything asked of it is answered from the same state.
 pub struct View<'a> {
@@ -69,6 +69,15 @@ impl<'a> View<'a> {
         limit: usize,
     ) -> Result<Vec<Reader>, StoreError> {
         time_index::page(self.db, &|| options(&self.snapshot), message, from, latest_first, limit)
+    }
+
+    /// A digest of the logical state, to compare two folds by: equal where both tell the same, whichever log and offsets
+    /// they come from. Reads all rows.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn digest(&self) -> Result<Digest, StoreError> {
+        digest::of(self.db, &|| options(&self.snapshot), &self.settings, &self.rows.progress)
     }
 
     /// The policy event with this number, from 0, as it was written.

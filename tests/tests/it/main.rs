@@ -7,6 +7,7 @@ mod inbox;
 mod layers;
 mod projector;
 mod store_convergence;
+mod store_digest;
 mod store_expiry;
 mod store_large_group;
 mod store_queries;

@@ -5,6 +5,7 @@
 
 mod away;
 mod broker;
+mod copy;
 mod oversized;
 mod producers;
 mod seals;

@@ -3,6 +3,7 @@
 pub(crate) mod dead_letters;
 pub(crate) mod import;
 pub(crate) mod load;
+pub(crate) mod log;
 pub(crate) mod mark;
 pub(crate) mod members;
 pub(crate) mod partitions;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Import(command) => command.run(addr, output).await,
         Command::Load(command) => command.run(addr, output).await,
         Command::Topics(command) => command.run(output).await,
+        Command::Log(command) => command.run(output).await,
     }
 }
 

@@ -5,7 +5,6 @@
 //! and go beside them, a few chunks at a time. A chunk counts as done when both are acknowledged, and all before it.
 
 mod chunk;
-mod progress;
 mod send;
 mod state;
 
@@ -22,8 +21,8 @@ use flate2::Crc;
 use receipt_ctl::dataset::{self, Kind};
 use tokio::task::JoinHandle;
 
-use self::{chunk::Chunk, progress::Progress, send::Sender, state::State};
-use crate::client::Receipts;
+use self::{chunk::Chunk, send::Sender, state::State};
+use crate::{client::Receipts, progress::Progress};
 
 /// How many chunks' reads may be in flight.
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -89,7 +88,7 @@ struct Run<'a> {
 /// Imports what `plan` says, from where the state file says; `quiet`: without a progress bar.
 pub(crate) async fn run(client: &Receipts, plan: &Plan, state_file: &Path, quiet: bool) -> anyhow::Result<Done> {
     let start = Instant::now();
-    let progress = Progress::new(plan.events, quiet);
+    let progress = Progress::new("events", plan.events, quiet);
     let sender = Sender::new(client.clone(), progress.clone());
     let state = state::resume(state_file, plan, &sender).await?;
     let mut run = Run {

@@ -12,8 +12,7 @@ use receipt_proto::v1;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::progress::Progress;
-use crate::{client::Receipts, status};
+use crate::{client::Receipts, progress::Progress, status};
 
 /// How long a call is tried again before it is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);

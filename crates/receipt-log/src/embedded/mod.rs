@@ -14,7 +14,7 @@ mod shared;
 mod value;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -63,6 +63,13 @@ pub(crate) struct Embedded {
 impl Embedded {
     pub(crate) fn open(options: &EmbeddedOptions) -> Result<Embedded, LogError> {
         open::open(options)
+    }
+
+    /// The log of a directory, whatever its number of partitions.
+    pub(crate) fn open_existing(dir: &Path) -> Result<Embedded, LogError> {
+        let partitions = open::partitions(dir)?;
+        let (dir, clock) = (dir.to_path_buf(), Clock::System);
+        open::open(&EmbeddedOptions { dir, partitions, retention_ms: 0, accept_clock_jump: false, clock })
     }
 
     pub(crate) fn id(&self) -> LogId {

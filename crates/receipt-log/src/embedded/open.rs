@@ -26,12 +26,7 @@ pub(super) fn open(given: &EmbeddedOptions) -> Result<Embedded, LogError> {
     }
     let failed = |detail: String| LogError::Open { dir: dir.clone(), detail };
     let lock = lock(dir)?;
-    let mut database = options::database();
-    database.create_if_missing(true);
-    let db = DB::open(&database, dir).map_err(|error| match error.kind() {
-        rocksdb::ErrorKind::Corruption => LogError::Damaged { detail: error.to_string() },
-        _ => failed(error.to_string()),
-    })?;
+    let db = database(dir, true)?;
     let header = rows::open(&db, *partitions)?;
     let bounds = Shared::places(*partitions).map(|place| rows::bounds(&db, place)).collect::<Result<Vec<_>, _>>()?;
 
@@ -50,6 +45,25 @@ pub(super) fn open(given: &EmbeddedOptions) -> Result<Embedded, LogError> {
         requests,
         room: Arc::new(Semaphore::new(QUEUE_KIB as usize)),
         appender: Mutex::new(Some(thread)),
+    })
+}
+
+/// The partitions of the log in a directory, which is not changed where there is none.
+pub(super) fn partitions(dir: &Path) -> Result<u32, LogError> {
+    // RocksDB's first file: without it, to lock the directory would be to make it.
+    if !dir.join("CURRENT").is_file() {
+        return Err(LogError::NoLog { dir: dir.to_path_buf() });
+    }
+    let _lock = lock(dir)?;
+    rows::partitions(&database(dir, false)?)?.ok_or_else(|| LogError::NoLog { dir: dir.to_path_buf() })
+}
+
+fn database(dir: &Path, create: bool) -> Result<DB, LogError> {
+    let mut database = options::database();
+    database.create_if_missing(create);
+    DB::open(&database, dir).map_err(|error| match error.kind() {
+        rocksdb::ErrorKind::Corruption => LogError::Damaged { detail: error.to_string() },
+        _ => LogError::Open { dir: dir.to_path_buf(), detail: error.to_string() },
     })
 }
 

@@ -27,21 +27,28 @@ pub(super) struct Bounds {
 
 /// Reads the header, or writes it into a database that is new.
 pub(super) fn open(db: &DB, partitions: u32) -> Result<Header, LogError> {
-    match number::<4>(db, &keys::FORMAT)?.map(u32::from_be_bytes) {
-        Some(FORMAT_VERSION) => {}
-        Some(other) => {
-            let detail = format!("its format is {other}, and this version knows {FORMAT_VERSION} only");
-            return Err(LogError::Open { dir: db.path().to_path_buf(), detail });
-        }
-        None => return create(db, partitions),
-    }
-    let stored = number(db, &keys::PARTITIONS)?.map(u32::from_be_bytes).ok_or_else(|| missing("partition count"))?;
+    let Some(stored) = self::partitions(db)? else { return create(db, partitions) };
     if stored != partitions {
         return Err(LogError::PartitionCount { stored, asked: partitions });
     }
     let id = number(db, &keys::ID)?.map(LogId::from_bytes).ok_or_else(|| missing("identity"))?;
     let last_arrival_ms = number(db, &keys::LAST_ARRIVAL)?.map(u64::from_be_bytes);
     Ok(Header { id, last_arrival_ms })
+}
+
+/// How many partitions the log has; `None` where the database has no header yet.
+pub(super) fn partitions(db: &DB) -> Result<Option<u32>, LogError> {
+    match number::<4>(db, &keys::FORMAT)?.map(u32::from_be_bytes) {
+        None => Ok(None),
+        Some(FORMAT_VERSION) => {
+            let stored = number(db, &keys::PARTITIONS)?.map(u32::from_be_bytes);
+            stored.map(Some).ok_or_else(|| missing("partition count"))
+        }
+        Some(other) => {
+            let detail = format!("its format is {other}, and this version knows {FORMAT_VERSION} only");
+            Err(LogError::Open { dir: db.path().to_path_buf(), detail })
+        }
+    }
 }
 
 /// Writes the header of a new log, all of it or nothing.

@@ -199,11 +199,9 @@ impl Kafka {
     fn check_copied(&self, topic: Topic, partition: u32, copied: Vec<CopiedRecord>) -> Result<Vec<Outgoing>, LogError> {
         self.check_open()?;
         let copied = copied.into_iter();
-        // Without one, and at 0, librdkafka would give it the time of now, and so another meaning.
-        let timestamp_ms = |copied: &CopiedRecord| Some(copied.timestamp_ms.unwrap_or(0).max(1));
         copied
             .map(|copied| {
-                let timestamp_ms = timestamp_ms(&copied);
+                let timestamp_ms = Some(copied_timestamp_ms(copied.timestamp_ms));
                 self.outgoing(topic, partition, copied.record, timestamp_ms)
             })
             .collect()
@@ -419,6 +417,12 @@ impl Kafka {
             reader.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
+}
+
+/// The timestamp of a copied record. Without one, and at 0, librdkafka would give it the time of now, and so another
+/// meaning.
+pub(crate) fn copied_timestamp_ms(timestamp_ms: Option<u64>) -> u64 {
+    timestamp_ms.unwrap_or(0).max(1)
 }
 
 /// How many records of a call are one batch's.

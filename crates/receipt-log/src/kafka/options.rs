@@ -17,6 +17,9 @@ pub struct KafkaOptions {
     pub settings: BTreeMap<String, String>,
     /// How long messages are kept, in milliseconds; 0: for ever. The topics must keep records twice as long.
     pub retention_ms: u64,
+    /// After a record that could not be appended, those behind it are not either: for a copy, which goes on at its end.
+    /// Whoever else appends at that moment gets an error too.
+    pub gapless: bool,
     /// Where the timestamps of what is appended come from.
     pub clock: Clock,
 }
@@ -26,12 +29,13 @@ pub struct KafkaOptions {
 const APPEND_TIMEOUT_MS: &str = "10000";
 
 /// Settings that no operator may change, and why.
-const OURS: [(&str, &str); 21] = [
+const OURS: [(&str, &str); 22] = [
     ("bootstrap.servers", "brokers are given by --kafka, or `servers`"),
     ("metadata.broker.list", "brokers are given by --kafka, or `servers`"),
     ("acks", "what was acknowledged must survive a broker"),
     ("request.required.acks", "what was acknowledged must survive a broker"),
     ("enable.idempotence", "records must neither be doubled nor change their order"),
+    ("enable.gapless.guarantee", "whether a failed append ends others is receiptd's to say"),
     ("transactional.id", "the state's own write is the transaction"),
     ("partitioner", "a key's partition is that of Kafka's Java client"),
     ("message.timeout.ms", "a write must fail within its caller's deadline"),
@@ -59,6 +63,7 @@ impl KafkaOptions {
             topic_prefix: String::new(),
             settings: BTreeMap::new(),
             retention_ms: 0,
+            gapless: false,
             clock: Clock::System,
         }
     }
@@ -121,6 +126,7 @@ impl KafkaOptions {
         let mut config = self.common();
         config
             .set("enable.idempotence", "true")
+            .set("enable.gapless.guarantee", if self.gapless { "true" } else { "false" })
             .set("acks", "all")
             // For records without a partition of their own, of which there are none; so that nobody errs who looks.
             .set("partitioner", "murmur2_random")

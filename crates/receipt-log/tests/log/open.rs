@@ -81,3 +81,28 @@ fn keys_go_to_the_partitions_that_kafka_would_choose() {
     let partitions: Vec<_> = (1..=4).map(|n| log.partition_for(format!("my_key_{n}").as_bytes())).collect();
     assert_eq!(partitions, [0, 4, 5, 2]);
 }
+
+#[test]
+fn a_log_that_is_there_opens_whatever_its_number_of_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open_embedded(EmbeddedOptions { partitions: 7, ..options(dir.path()) }).unwrap();
+    let id = log.id();
+    log.append_blocking(Topic::Reads, 6, records(0..3)).unwrap();
+    let again = Log::open_embedded_existing(dir.path()).unwrap_err();
+    assert_eq!(again, LogError::Locked { dir: dir.path().to_path_buf() });
+    drop(log);
+    let log = Log::open_embedded_existing(dir.path()).unwrap();
+    assert_eq!((log.id(), log.partitions(), log.end_offset(Topic::Reads, 6)), (id, 7, 3));
+}
+
+#[test]
+fn where_there_is_no_log_none_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    let error = Log::open_embedded_existing(&missing).unwrap_err();
+    assert_eq!((&error, missing.exists()), (&LogError::NoLog { dir: missing.clone() }, false));
+    assert_eq!(error.to_string(), format!("there is no log in {}", missing.display()));
+    let empty = Log::open_embedded_existing(dir.path()).unwrap_err();
+    assert_eq!(empty, LogError::NoLog { dir: dir.path().to_path_buf() });
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}

@@ -1,4 +1,4 @@
-//! How far an import is: a bar on a terminal, lines elsewhere, both on standard error.
+//! How far a long command is: a bar on a terminal, lines elsewhere, both on standard error.
 
 use std::{
     io::IsTerminal as _,
@@ -11,9 +11,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// How often a line is written where there is no bar.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows how far an import is.
+/// Shows how far a command is.
 #[derive(Clone)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
+    /// What is counted.
+    unit: &'static str,
     /// Hidden, where lines are written.
     bar: ProgressBar,
     lines: Option<Arc<Mutex<Lines>>>,
@@ -27,28 +29,30 @@ struct Lines {
 }
 
 impl Progress {
-    pub(super) fn new(total: u64, quiet: bool) -> Self {
+    /// Of so many of what is counted, such as "events".
+    pub(crate) fn new(unit: &'static str, total: u64, quiet: bool) -> Self {
         if quiet || !std::io::stderr().is_terminal() {
             let now = Instant::now();
             let lines = Lines { total, start_at: 0, start: now, said: now };
-            return Self { bar: ProgressBar::hidden(), lines: Some(Arc::new(Mutex::new(lines))) };
+            return Self { unit, bar: ProgressBar::hidden(), lines: Some(Arc::new(Mutex::new(lines))) };
         }
         let bar = ProgressBar::new(total);
         // The template is a constant; were it wrong, the default one would do.
         if let Ok(style) = ProgressStyle::with_template(
-            "{elapsed_precise} {wide_bar} {human_pos}/{human_len} events, {per_sec}, {eta} left",
+            "{elapsed_precise} {wide_bar} {human_pos}/{human_len} {msg}, {per_sec}, {eta} left",
         ) {
             bar.set_style(style);
+            bar.set_message(unit);
         }
-        Self { bar, lines: None }
+        Self { unit, bar, lines: None }
     }
 
     /// From here it goes on.
-    pub(super) fn start_at(&self, position: u64) {
+    pub(crate) fn start_at(&self, position: u64) {
         self.bar.set_position(position);
         self.bar.reset_eta();
         if position > 0 {
-            self.say(&format!("{position} events were acknowledged before; going on from there"));
+            self.say(&format!("{position} {} were acknowledged before; going on from there", self.unit));
         }
         if let Some(lines) = &self.lines {
             lines.lock().unwrap_or_else(PoisonError::into_inner).start_at = position;
@@ -56,7 +60,7 @@ impl Progress {
     }
 
     /// It is here now.
-    pub(super) fn at(&self, position: u64) {
+    pub(crate) fn at(&self, position: u64) {
         self.bar.set_position(position);
         let Some(lines) = &self.lines else { return };
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,16 +70,16 @@ impl Progress {
         lines.said = Instant::now();
         let milliseconds = lines.start.elapsed().as_millis().max(1);
         let rate = u128::from(position.saturating_sub(lines.start_at)) * 1000 / milliseconds;
-        eprintln!("{position} of {} events, {rate} a second", lines.total);
+        eprintln!("{position} of {} {}, {rate} a second", lines.total, self.unit);
     }
 
     /// Something that people should know meanwhile.
-    pub(super) fn say(&self, message: &str) {
+    pub(crate) fn say(&self, message: &str) {
         self.bar.suspend(|| eprintln!("{message}"));
     }
 
     /// All is done.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -24,7 +24,7 @@ fn record(n: u64) -> CopiedRecord {
     let key = (n % 5 != 4).then(|| format!("key {}", n % 7).into());
     let value = (n % 11 != 10).then(|| format!("value {n}").into());
     let headers = (0..n % 3).map(|header| (format!("name {}", header / 2), format!("{n}").into())).collect();
-    let timestamp_ms = (n % 13 != 12).then_some(if n % 17 == 0 { 0 } else { 1_000_000 - n });
+    let timestamp_ms = (n % 13 != 12).then_some(if n.is_multiple_of(17) { 0 } else { 1_000_000 - n });
     CopiedRecord { record: NewRecord { key, value, headers }, timestamp_ms }
 }
 
@@ -86,39 +86,26 @@ async fn a_copy_that_was_stopped_between_chunks_goes_on() {
     assert_eq!(contents(&target), contents(&source));
 }
 
+type Change = fn(&mut CopiedRecord);
+
 #[tokio::test]
 async fn the_first_difference_is_named_and_nothing_is_appended() {
-    let with = |change: fn(&mut CopiedRecord)| {
-        let mut changed = record(8);
-        change(&mut changed);
-        changed
-    };
-    let cases = [
-        ("keys", with(|record| record.record.key = None)),
-        ("keys", with(|record| record.record.key = Some("".into()))),
-        ("values", with(|record| record.record.value = Some("value 9".into()))),
-        ("headers", with(|record| record.record.headers.reverse())),
-        ("headers", with(|record| record.record.headers.clear())),
-        ("timestamps", with(|record| record.timestamp_ms = None)),
-        ("timestamps", with(|record| record.timestamp_ms = record.timestamp_ms.map(|ms| ms + 1))),
+    let headers = vec![("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())];
+    let record_8 = CopiedRecord { record: NewRecord { headers, ..record(8).record }, timestamp_ms: Some(5) };
+    let cases: [(_, Change); 7] = [
+        ("keys", |record| record.record.key = None),
+        ("keys", |record| record.record.key = Some("".into())),
+        ("values", |record| record.record.value = Some("value 9".into())),
+        ("headers", |record| record.record.headers.reverse()),
+        ("headers", |record| record.record.headers.clear()),
+        ("timestamps", |record| record.timestamp_ms = None),
+        ("timestamps", |record| record.timestamp_ms = Some(6)),
     ];
-    for (what, changed) in cases {
+    for (what, change) in cases {
         let (_dir, source, target) = two();
-        let mut original = record(8);
-        original.record.headers = vec![("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())];
-        let changed = match what {
-            "headers" if changed.record.headers.is_empty() => changed,
-            "headers" => {
-                let mut changed = original.clone();
-                changed.record.headers.reverse();
-                changed
-            }
-            _ => CopiedRecord {
-                record: NewRecord { headers: original.record.headers.clone(), ..changed.record },
-                ..changed
-            },
-        };
-        for (log, record_8) in [(&source, original), (&target, changed)] {
+        let mut changed = record_8.clone();
+        change(&mut changed);
+        for (log, record_8) in [(&source, record_8.clone()), (&target, changed)] {
             append(log, 0..8).await;
             log.append_copied(Topic::Reads, 1, vec![record_8]).await.unwrap();
         }

@@ -91,7 +91,8 @@ struct Show {
 /// The record goes into the partition that its key belongs in, with its own headers. It arrives anew: windows and
 /// retention go by the time of the retry. It is judged anew, too: an event at or below the last version of its
 /// conversation is a repeat, and one that is still wrong becomes a dead letter once more. Within a conversation give the
-/// oldest first. Either all that are named are appended, or none.
+/// oldest first. Where one that is named cannot be retried, none is. A call that fails with UNAVAILABLE may have appended
+/// some.
 ///
 /// The dead letter stays in the list, as the log only grows. Retrying twice appends twice, which is harmless for reads,
 /// for messages, and for whatever has a version.

@@ -11,3 +11,4 @@ mod producers;
 mod seals;
 mod site;
 mod start;
+mod transactions;

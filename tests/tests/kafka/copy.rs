@@ -48,19 +48,19 @@ impl Commands {
         line.split_whitespace().skip(1).map(word).collect()
     }
 
-    fn start(&self, beginning: &str) -> ctl::Running {
+    fn start(&self, beginning: &str, more: &[&str]) -> ctl::Running {
         let words = self.get(beginning);
-        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--json"]).collect();
-        ctl::start_alone(&words)
+        let words = words.iter().map(String::as_str).chain(more.iter().copied()).chain(["--json"]);
+        ctl::start_alone(&words.collect::<Vec<_>>())
     }
 
     async fn run(&self, beginning: &str) -> Value {
-        ctl::json(&self.start(beginning).output().await)
+        ctl::json(&self.start(beginning, &[]).output().await)
     }
 
     /// What it says when it fails.
     async fn failure(&self, beginning: &str) -> String {
-        let output = self.start(beginning).output().await;
+        let output = self.start(beginning, &[]).output().await;
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
@@ -87,9 +87,12 @@ fn records(consumer: &BaseConsumer, topics: &[Topic]) -> u64 {
 
 const COPIED: [Topic; 2] = [Topic::Conversations, Topic::Reads];
 
+/// So that a copy takes seconds, each append of a chunk waits for a while for more.
+const SLOWLY: [&str; 2] = ["--to-kafka-setting", "linger.ms=100"];
+
 /// Copies until the target has so many records.
 async fn copy_up_to(commands: &Commands, consumer: &BaseConsumer, wanted: u64) -> ctl::Running {
-    let mut copy = commands.start("log copy --from-data-dir");
+    let mut copy = commands.start("log copy --from-data-dir", &SLOWLY);
     let there = until("the copy gets there, or ends", STEP_MAX, async || {
         let there = records(consumer, &COPIED) >= wanted;
         (there || copy.has_ended()).then_some(there)

@@ -36,8 +36,11 @@ struct Commands {
 impl Commands {
     /// The one that begins so.
     fn get(&self, beginning: &str) -> Vec<String> {
-        let blocks = blocks("docs/operators.md", "sh").concat();
-        let line = blocks.lines().find(|line| line.starts_with(&format!("receiptctl {beginning} ")));
+        let blocks = blocks("docs/operators.md", "sh");
+        // Those of the section copy; others make topics elsewhere.
+        let lines =
+            blocks.iter().filter(|block| block.contains("receiptctl log copy ")).flat_map(|block| block.lines());
+        let line = lines.into_iter().find(|line| line.starts_with(&format!("receiptctl {beginning} ")));
         let line = line.unwrap_or_else(|| panic!("docs/operators.md has no `{beginning}`"));
         let word = |word: &str| match word {
             "127.0.0.1:9092" => self.servers.clone(),

@@ -1,12 +1,13 @@
 //! What is checked before receiptd starts on Kafka: each refusal names the topic or the setting, and what mends it.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use receipt_log::{KafkaOptions, Topic, create_topics};
 use receipt_tests::{
     ctl,
+    poll::until,
     server::{binary, receiptd_to_its_end},
     topics,
 };
@@ -23,6 +24,13 @@ async fn set(site: &Site, topic: &str, name: &str, value: &str) {
     for altered in admin(site).alter_configs(&[change], &AdminOptions::new()).await.unwrap() {
         altered.unwrap();
     }
+    // The broker takes a moment until it says so itself.
+    until("the topic has the setting", Duration::from_secs(30), async || {
+        let topics = [ResourceSpecifier::Topic(topic)];
+        let described = admin(site).describe_configs(&topics, &AdminOptions::new()).await.ok()?.pop()?.ok()?;
+        (described.get(name)?.value.as_deref() == Some(value)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,3 +144,23 @@ fn every_crate_takes_the_workspace_lints() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// What `rdkafka` does not offer is in one module, which says why each call is sound.
+#[test]
+fn unsafe_code_stands_in_one_file() -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    let mut dirs: Vec<_> =
+        workspace()?.packages.iter().map(|p| p.manifest_path.with_file_name("src").into_std_path_buf()).collect();
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if std::fs::read_to_string(&path)?.contains("allow(unsafe_code)") {
+                found.push(path);
+            }
+        }
+    }
+    ensure!(found.len() == 1 && found[0].ends_with("receipt-log/src/kafka/native.rs"), "{found:?}");
+    Ok(())
+}

@@ -130,14 +130,14 @@ impl Message {
         let mut all = Vec::new();
         // SAFETY: a live message; its headers and their bytes are borrowed as long as it. Names are C strings.
         unsafe {
-            if sys::rd_kafka_message_headers(self.0.as_ptr(), &raw mut headers).into_code() != NO_ERROR {
+            if !is_ok(sys::rd_kafka_message_headers(self.0.as_ptr(), &raw mut headers)) {
                 return all;
             }
             loop {
                 let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
                 let index = all.len();
                 let found = sys::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut len);
-                if found.into_code() != NO_ERROR {
+                if !is_ok(found) {
                     return all;
                 }
                 let name = CStr::from_ptr(name).to_string_lossy().into_owned();
@@ -154,17 +154,8 @@ impl Drop for Message {
     }
 }
 
-const NO_ERROR: RDKafkaErrorCode = RDKafkaErrorCode::NoError;
-
-/// The code of what librdkafka returned.
-trait IntoCode {
-    fn into_code(self) -> RDKafkaErrorCode;
-}
-
-impl IntoCode for sys::rd_kafka_resp_err_t {
-    fn into_code(self) -> RDKafkaErrorCode {
-        RDKafkaErrorCode::from(self)
-    }
+fn is_ok(error: sys::rd_kafka_resp_err_t) -> bool {
+    RDKafkaErrorCode::from(error) == RDKafkaErrorCode::NoError
 }
 
 /// # Safety
@@ -183,7 +174,7 @@ pub(super) fn end_last_seen(consumer: &BaseConsumer<Context>, topic: &str, parti
         let rk = consumer.client().native_ptr();
         sys::rd_kafka_get_watermark_offsets(rk, topic.as_ptr(), partition, &raw mut low, &raw mut high)
     };
-    if code.into_code() == NO_ERROR { u64::try_from(high).ok() } else { None }
+    if is_ok(code) { u64::try_from(high).ok() } else { None }
 }
 
 /// The ids of topics; those that do not exist are left out. Waits for the broker at most so long.
@@ -229,9 +220,9 @@ unsafe fn read_topic_ids(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<S
     let mut ids = BTreeMap::new();
     // SAFETY: the caller's promise; everything read belongs to the event.
     unsafe {
-        let code = sys::rd_kafka_event_error(event).into_code();
-        if code != NO_ERROR {
-            return Err(code);
+        let error = sys::rd_kafka_event_error(event);
+        if !is_ok(error) {
+            return Err(error.into());
         }
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
@@ -242,7 +233,7 @@ unsafe fn read_topic_ids(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<S
         for i in 0..count {
             let description = *descriptions.add(i);
             let error = sys::rd_kafka_TopicDescription_error(description);
-            match sys::rd_kafka_error_code(error).into_code() {
+            match RDKafkaErrorCode::from(sys::rd_kafka_error_code(error)) {
                 RDKafkaErrorCode::NoError => {}
                 RDKafkaErrorCode::UnknownTopicOrPartition => continue,
                 code => return Err(code),

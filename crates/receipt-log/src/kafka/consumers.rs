@@ -23,6 +23,7 @@ const SERVE_INTERVAL: Duration = Duration::from_millis(100);
 /// All consumers of a log.
 pub(super) struct Consumers {
     options: KafkaOptions,
+    partitions: u32,
     all: Mutex<Vec<Arc<Shared>>>,
 }
 
@@ -44,8 +45,8 @@ pub(super) struct Lease {
 }
 
 impl Consumers {
-    pub(super) fn new(options: &KafkaOptions) -> Consumers {
-        Consumers { options: options.clone(), all: Mutex::default() }
+    pub(super) fn new(options: &KafkaOptions, partitions: u32) -> Consumers {
+        Consumers { options: options.clone(), partitions, all: Mutex::default() }
     }
 
     /// Starts to read a partition; `waker` is called when there is something to take.
@@ -73,7 +74,7 @@ impl Consumers {
         if let Some(shared) = all.iter().find(|shared| shared.take(place)) {
             return Ok(Arc::clone(shared));
         }
-        let shared = Arc::new(Shared::new(&self.options)?);
+        let shared = Arc::new(Shared::new(&self.options, self.partitions)?);
         shared.take(place);
         all.push(Arc::clone(&shared));
         Ok(shared)
@@ -97,8 +98,8 @@ impl Consumers {
 }
 
 impl Shared {
-    fn new(options: &KafkaOptions) -> Result<Shared, LogError> {
-        let consumer = BaseConsumer::from_config_and_context(&options.consumer(), Context);
+    fn new(options: &KafkaOptions, partitions: u32) -> Result<Shared, LogError> {
+        let consumer = BaseConsumer::from_config_and_context(&options.consumer(partitions), Context);
         let consumer = Arc::new(consumer.map_err(|error| producer::setting(&error))?);
         let stop = Arc::new(AtomicBool::new(false));
         let serve = {

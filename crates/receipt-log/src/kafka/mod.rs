@@ -90,7 +90,7 @@ impl Kafka {
 
     fn open_blocking(options: KafkaOptions, runtime: &tokio::runtime::Handle) -> Result<Arc<Kafka>, LogError> {
         let appender = Appender::new(&options)?;
-        let asking = BaseConsumer::from_config_and_context(&options.consumer(), Context);
+        let asking = BaseConsumer::from_config_and_context(&options.consumer(1), Context);
         let asking = asking.map_err(|error| producer::setting(&error))?;
         let cluster = Cluster { consumer: &asking, options: &options };
         let cluster_id = cluster.id()?;
@@ -105,7 +105,7 @@ impl Kafka {
             partitions,
             names: Topic::ALL.map(|topic| options.topic_name(topic).into()),
             appender,
-            consumers: Consumers::new(&options),
+            consumers: Consumers::new(&options, partitions),
             asking,
             starts: known(starts),
             ends: known(ends),

@@ -28,6 +28,9 @@ pub struct KafkaOptions {
 /// that; what they gave up may still be appended so long.
 const APPEND_TIMEOUT_MS: &str = "10000";
 
+/// KiB of records that were fetched and not yet read, about; with very many partitions 1 MiB of each.
+const QUEUES_MAX_KIB: u32 = 256 * 1024;
+
 /// Settings that no operator may change, and why.
 const OURS: [(&str, &str); 22] = [
     ("bootstrap.servers", "brokers are given by --kafka, or `servers`"),
@@ -139,9 +142,12 @@ impl KafkaOptions {
         self.over(config)
     }
 
-    /// For reading. Small records: many of them are kept ready, and a full queue is looked at again soon, as a
-    /// projection empties it in far less than the second that is librdkafka's default.
-    pub(super) fn consumer(&self) -> ClientConfig {
+    /// For reading so many partitions of each topic. Small records: many of them are kept ready, as far as there is memory
+    /// for all partitions, and a full queue is looked at again soon, as a projection empties it in far less than the
+    /// second that is librdkafka's default.
+    pub(super) fn consumer(&self, partitions: u32) -> ClientConfig {
+        // Of each topic whose records are folded there is a queue for each partition.
+        let queue_kib = (QUEUES_MAX_KIB / (3 * partitions.max(1))).clamp(1024, 16 * 1024);
         let mut config = self.common();
         config
             // Nothing is committed and no group joined, but librdkafka wants a name for what is assigned by hand.
@@ -156,7 +162,7 @@ impl KafkaOptions {
             .set("fetch.queue.backoff.ms", "2")
             .set("fetch.error.backoff.ms", "100")
             .set("queued.min.messages", "100000")
-            .set("queued.max.messages.kbytes", "16384");
+            .set("queued.max.messages.kbytes", queue_kib.to_string());
         self.over(config)
     }
 }
@@ -176,7 +182,18 @@ mod tests {
         let mut options = KafkaOptions::new("127.0.0.1:9092");
         options.settings.insert("security.protocol".to_owned(), "SASL_SSL".to_owned());
         assert_eq!(options.check(), Ok(()));
-        assert_eq!(options.consumer().get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(options.consumer(4).get("security.protocol"), Some("SASL_SSL"));
+    }
+
+    #[test]
+    fn memory_for_what_was_fetched_does_not_grow_with_the_partitions() {
+        let mut options = KafkaOptions::new("127.0.0.1:9092");
+        let kib = |options: &KafkaOptions, partitions| {
+            options.consumer(partitions).get("queued.max.messages.kbytes").and_then(|kib| kib.parse::<u32>().ok())
+        };
+        assert_eq!([1, 4, 64, 1024].map(|n| kib(&options, n)), [16_384, 16_384, 1365, 1024].map(Some));
+        options.settings.insert("queued.max.messages.kbytes".to_owned(), "77".to_owned());
+        assert_eq!(kib(&options, 4), Some(77), "the operator knows better");
     }
 
     #[test]

@@ -295,7 +295,8 @@ impl DataDir {
     }
 
     /// The brokers that its receiptd runs on, if its flags do not say otherwise.
-    fn kafka(&self) -> Option<String> {
+    #[must_use]
+    pub fn kafka(&self) -> Option<String> {
         if self.by_flags { None } else { engine::kafka() }
     }
 

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     dead_letters::DeadLetters, import::Import, load::Load, log::Log, mark::Mark, members::Members,
-    partitions::Partitions, policy::Policy, publish::Publish, read::Read, receipts::Receipts, states::States,
-    topics::Topics, watch::Watch,
+    partitions::Partitions, policy::Policy, publish::Publish, read::Read, receipts::Receipts, replay::Replay,
+    states::States, topics::Topics, watch::Watch,
 };
 
 /// Ask and tell a running receiptd who has, and who has not, read which message.
@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Load(Load),
     Topics(Topics),
     Log(Log),
+    Replay(Replay),
 }
 
 /// Who acts.

@@ -12,6 +12,7 @@ mod load;
 mod output;
 mod progress;
 mod render;
+mod replay;
 mod status;
 mod watch;
 

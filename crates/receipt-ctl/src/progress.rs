@@ -59,6 +59,15 @@ impl Progress {
         }
     }
 
+    /// So many of what is counted were done before.
+    pub(crate) fn skipped(&self, count: u64) {
+        self.bar.inc(count);
+        self.bar.reset_eta();
+        if let Some(lines) = &self.lines {
+            lines.lock().unwrap_or_else(PoisonError::into_inner).start_at += count;
+        }
+    }
+
     /// It is here now.
     pub(crate) fn at(&self, position: u64) {
         self.bar.set_position(position);

@@ -26,6 +26,15 @@ pub struct Progress {
     pub receipts: u64,
 }
 
+impl Progress {
+    /// What two folds of the same records have in common, in whatever order: without the offsets, which another log may
+    /// have otherwise, and without the receipts of messages that had expired.
+    #[must_use]
+    pub fn logical(&self) -> Self {
+        Self { conversations_offset: 0, reads_offset: 0, receipts: 0, ..self.clone() }
+    }
+}
+
 /// One conversation. It begins with its first applied event and is kept for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversation {

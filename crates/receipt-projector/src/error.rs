@@ -44,8 +44,31 @@ pub enum ProjectorError {
         /// The store's directory.
         dir: PathBuf,
     },
-    /// It was to stop while it waited for the log: not a fault.
-    #[error("stopped while it waited for the log")]
+    /// The log no longer has its beginning, from which a replay folds.
+    #[error(
+        "{topic}/{partition} begins at offset {start}, and the state that is folded aside would need {from}: what was \
+         before that has been trimmed"
+    )]
+    NoBeginning {
+        /// Which topic.
+        topic: &'static str,
+        /// Its partition.
+        partition: u32,
+        /// The log's first offset.
+        start: u64,
+        /// The offset that would be next.
+        from: u64,
+    },
+    /// A store's directory could not be moved or deleted.
+    #[error("{}: {source}", dir.display())]
+    Directory {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It was to stop, while it waited for the log or between two batches of a replay: not a fault.
+    #[error("stopped")]
     Stopped,
     /// The partition's thread could not be started.
     #[error("starting a partition's thread: {0}")]

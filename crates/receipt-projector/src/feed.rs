@@ -15,17 +15,22 @@ const AHEAD_BYTES_MAX: usize = 4 << 20;
 struct Side {
     reader: Reader,
     ahead: VecDeque<StoredRecord>,
+    /// Nothing from this offset on is given.
+    to: u64,
 }
 
 impl Side {
     /// The next offset that has not been given.
     fn position(&self) -> u64 {
-        self.ahead.front().map_or_else(|| self.reader.position(), |record| record.offset)
+        self.ahead.front().map_or_else(|| self.reader.position().min(self.to), |record| record.offset)
     }
 
     fn fill(&mut self) -> Result<(), LogError> {
-        if self.ahead.is_empty() {
+        if self.ahead.is_empty() && self.reader.position() < self.to {
             self.ahead = self.reader.poll(AHEAD_RECORDS_MAX, AHEAD_BYTES_MAX)?.into();
+            while self.ahead.back().is_some_and(|record| record.offset >= self.to) {
+                self.ahead.pop_back();
+            }
         }
         Ok(())
     }
@@ -38,10 +43,14 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// From these offsets on.
-    pub(crate) fn new(log: &Log, partition: u32, from: Offsets) -> Self {
-        let side = |topic, offset| Side { reader: log.reader(topic, partition, offset), ahead: VecDeque::new() };
-        Self { conversations: side(Topic::Conversations, from.conversations), reads: side(Topic::Reads, from.reads) }
+    /// From these offsets on, up to these, or to wherever the log ends.
+    pub(crate) fn new(log: &Log, partition: u32, from: Offsets, to: Option<Offsets>) -> Self {
+        let to = to.unwrap_or(Offsets { conversations: u64::MAX, reads: u64::MAX });
+        let side = |topic, from, to| Side { reader: log.reader(topic, partition, from), ahead: VecDeque::new(), to };
+        Self {
+            conversations: side(Topic::Conversations, from.conversations, to.conversations),
+            reads: side(Topic::Reads, from.reads, to.reads),
+        }
     }
 
     /// How far it is: past the last record that it gave, and past what is no record, as a marker of a transaction.

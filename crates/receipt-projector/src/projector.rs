@@ -12,6 +12,7 @@ use crate::{
     error::ProjectorError,
     machine::Machine,
     partition::{Offsets, Partition, Phase, Shared, State},
+    swap,
     verdicts::Verdicts,
     worker,
 };
@@ -72,16 +73,16 @@ impl Projector {
     }
 }
 
+/// Of the store of a log's partition.
+#[must_use]
+pub fn identity(log: &Log, partition: u32, settings: Settings) -> Identity {
+    Identity { log_id: *log.id().as_bytes(), partition, partitions: log.partitions(), settings, origin: log.origin() }
+}
+
 fn open(log: &Log, options: &Options, number: u32) -> (Partition, Option<Machine>) {
-    let identity = Identity {
-        log_id: *log.id().as_bytes(),
-        partition: number,
-        partitions: log.partitions(),
-        settings: options.settings,
-        origin: log.origin(),
-    };
+    let identity = identity(log, number, options.settings);
     let dir = options.dir.join(number.to_string());
-    let store = Store::open(&dir, &options.resources, &identity);
+    let store = swap::settle(&options.dir, number).and_then(|()| Ok(Store::open(&dir, &options.resources, &identity)?));
     let applied = match &store {
         Ok(store) => store.durable(),
         Err(_) => receipt_store::Durable::default(),
@@ -94,9 +95,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Partition, Option<Machine
         verdicts: Verdicts::from(applied.conversations),
         state,
     }));
-    let machine = store
-        .map_err(ProjectorError::from)
-        .and_then(|store| Machine::new(log.clone(), store, options.clock.clone(), partition.clone()));
+    let machine = store.and_then(|store| Machine::new(log.clone(), store, options.clock.clone(), partition.clone()));
     match machine {
         Ok(machine) => (partition, Some(machine)),
         Err(error) => {

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::watch};
 use crate::{error::ProjectorError, partition::Phase};
 
 /// How often what is written is made durable.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What to do when there is nothing to fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,19 +88,22 @@ fn run(
             dirty_since = None;
         } else if !folded && let Idle::Wait(wait) = projection.idle()? {
             let wait = wait.min(flush_in);
-            runtime.block_on(async {
-                let mut changes: Vec<_> = news.iter_mut().map(|news| Box::pin(news.changed())).collect();
-                let any = std::future::poll_fn(|context| {
-                    let ready = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
-                    if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-                });
-                tokio::select! {
-                    () = any => {}
-                    _ = stopped.changed() => {}
-                    () = tokio::time::sleep(wait) => {}
-                }
-            });
+            runtime.block_on(changed(&mut news, &mut stopped, wait));
         }
     }
     projection.flush()
+}
+
+/// Waits until any of these has news, it is to stop, or so long.
+pub(crate) async fn changed(news: &mut [watch::Receiver<u64>], stopped: &mut watch::Receiver<bool>, wait: Duration) {
+    let mut changes: Vec<_> = news.iter_mut().map(|news| Box::pin(news.changed())).collect();
+    let any = std::future::poll_fn(|context| {
+        let ready = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
+        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    });
+    tokio::select! {
+        () = any => {}
+        _ = stopped.changed() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
 }

@@ -4,11 +4,14 @@
 //! is folded again (R2).
 
 mod batch;
+mod compare;
+mod describe;
 mod digest;
 mod error;
 mod horizon;
 mod inbox;
 mod load;
+mod logical;
 mod open;
 mod query;
 mod resources;
@@ -16,6 +19,8 @@ mod store;
 mod time_index;
 mod view;
 
+pub use compare::{CompareError, Compared, Comparison, Difference, Side};
+pub use describe::Place;
 pub use digest::Digest;
 pub use error::StoreError;
 pub use inbox::InboxStore;

@@ -12,6 +12,10 @@ use rocksdb::{BlockBasedOptions, CompactionDecision, DB, DBCompressionType, Iter
 use crate::{error::StoreError, horizon::Horizon, resources::Resources};
 
 const MIB: usize = 1 << 20;
+/// RocksDB's first file.
+const CURRENT: &str = "CURRENT";
+/// Of RocksDB's own log, which each opening begins anew.
+const LOG_FILES: usize = 4;
 
 /// Opens the database in a directory, or creates it for this identity.
 pub(crate) fn open(
@@ -37,6 +41,30 @@ pub(crate) fn open(
     Ok(db)
 }
 
+/// What the store in a directory was created for; `None` where there is none. Changes nothing, and needs no lock.
+pub(crate) fn identity(dir: &Path) -> Result<Option<Identity>, StoreError> {
+    if !dir.join(CURRENT).is_file() {
+        return Ok(None);
+    }
+    let mut options = Options::default();
+    options.set_keep_log_file_num(LOG_FILES);
+    let db = DB::open_for_read_only(&options, dir, false)?;
+    let value = db.get(identity::key())?;
+    let missing = || Corrupt { what: "identity", why: "it is missing".to_owned() };
+    Ok(Some(identity::decode(&value.ok_or_else(missing)?)?))
+}
+
+/// Opens the database in a directory to be read only.
+pub(crate) fn open_read_only(dir: &Path, resources: &Resources, asked: &Identity) -> Result<DB, StoreError> {
+    let mut options = options(resources, asked.settings, &Arc::default());
+    options.create_if_missing(false);
+    let db = DB::open_for_read_only(&options, dir, false)?;
+    let value = db.get(identity::key())?;
+    let missing = || Corrupt { what: "identity", why: "it is missing".to_owned() };
+    check(&identity::decode(&value.ok_or_else(missing)?)?, asked, dir)?;
+    Ok(db)
+}
+
 /// Whether someone holds the database: this process, or another. RocksDB has no kind of error for it, and other texts
 /// have "lock" in them too, as in "block".
 fn is_in_use(error: &rocksdb::Error) -> bool {
@@ -54,7 +82,7 @@ pub(crate) fn no_wal() -> WriteOptions {
 fn check(stored: &Identity, asked: &Identity, dir: &Path) -> Result<(), StoreError> {
     let anew = format!("stop receiptd and `rm -r {}`, and it is folded anew", dir.display());
     let other_log = format!("start with its own log, or {anew} from this one");
-    let other_settings = format!("start with the stored value, or {anew} with this one");
+    let other_settings = other_settings(dir, &asked.settings);
     let fail = |what, stored: String, asked: String, cure: &str| {
         Err(StoreError::Mismatch { what, stored, asked, cure: cure.to_owned() })
     };
@@ -80,6 +108,23 @@ fn check(stored: &Identity, asked: &Identity, dir: &Path) -> Result<(), StoreErr
         return fail("max_group_members", stored, asked, &other_settings);
     }
     Ok(())
+}
+
+/// With which command a store becomes one of other settings. All partitions have the same ones, and so have the inboxes.
+fn other_settings(dir: &Path, asked: &Settings) -> String {
+    let data_dir = data_dir(dir).display();
+    let Settings { retention_ms, early_window_ms, max_group_members } = *asked;
+    format!(
+        "start with the stored value, or stop receiptd and run `receiptctl replay rebuild --data-dir {data_dir} \
+         --retention {} --early-window {} --max-group-members {max_group_members}`, which folds the log anew with this one",
+        ms(retention_ms),
+        ms(early_window_ms),
+    )
+}
+
+/// The data directory that a partition's store is in: DIR/receipts/N or DIR/inboxes/N.
+fn data_dir(store: &Path) -> &Path {
+    store.ancestors().nth(2).filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(store)
 }
 
 /// What two logs are, without the parts in which they are the same: a topic that was created again stands out so.
@@ -111,7 +156,7 @@ fn options(resources: &Resources, settings: Settings, horizon: &Arc<Horizon>) ->
     options.set_write_buffer_size(64 * MIB);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_max_background_jobs(2);
-    options.set_keep_log_file_num(4);
+    options.set_keep_log_file_num(LOG_FILES);
     options.set_max_log_file_size(MIB);
     options.set_recycle_log_file_num(0);
     let horizon = Arc::clone(horizon);

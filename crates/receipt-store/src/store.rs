@@ -51,6 +51,28 @@ impl Store {
     pub fn open(dir: &Path, resources: &Resources, identity: &Identity) -> Result<Self, StoreError> {
         let horizon = Arc::new(Horizon::default());
         let db = open::open(dir, resources, identity, &horizon)?;
+        Self::over(db, dir, identity.settings, horizon)
+    }
+
+    /// Opens the store in a directory to be read only: nothing in the directory changes.
+    ///
+    /// # Errors
+    /// If there is none, if it is damaged, or was created for another log, partition or settings (R7).
+    pub fn open_read_only(dir: &Path, resources: &Resources, identity: &Identity) -> Result<Self, StoreError> {
+        let db = open::open_read_only(dir, resources, identity)?;
+        Self::over(db, dir, identity.settings, Arc::default())
+    }
+
+    /// What the store in a directory, of receipts or of an inbox, was created for; `None` where there is none. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn identity(dir: &Path) -> Result<Option<Identity>, StoreError> {
+        open::identity(dir)
+    }
+
+    fn over(db: DB, dir: &Path, settings: Settings, horizon: Arc<Horizon>) -> Result<Self, StoreError> {
         let progress = load::progress(&db, &ReadOptions::default())?;
         horizon.flushed(progress.log_time_ms);
         let durable =
@@ -58,7 +80,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             db,
             dir: dir.to_owned(),
-            settings: identity.settings,
+            settings,
             horizon,
             log_time_ms: AtomicU64::new(progress.log_time_ms),
             durable: Mutex::new(durable),

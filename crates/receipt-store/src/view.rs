@@ -9,7 +9,14 @@ use receipt_domain::{
 };
 use rocksdb::{DB, ReadOptions, Snapshot};
 
-use crate::{Digest, digest, error::StoreError, horizon::Horizon, load, time_index};
+use crate::{
+    Digest,
+    compare::{self, CompareError, Comparison, Difference, Side, Walk},
+    describe, digest,
+    error::StoreError,
+    horizon::Horizon,
+    load, time_index,
+};
 
 /// One moment of a partition. Everything asked of it is answered from the same state.
 pub struct View<'a> {
@@ -78,6 +85,51 @@ impl<'a> View<'a> {
     /// If the store can't be read.
     pub fn digest(&self) -> Result<Digest, StoreError> {
         digest::of(self.db, &|| options(&self.snapshot), &self.settings, &self.rows.progress)
+    }
+
+    /// Compares the logical state with another one of the same log, entry by entry. Of what differs the first
+    /// `first_max` are told, with what each has. Reads all rows of both; `told` is told how many of this one's so far, and
+    /// says whether to go on. `None`: it did not.
+    ///
+    /// # Errors
+    /// If rows of one of the two can't be read: which, and where.
+    pub fn compare(
+        &self,
+        other: &View<'_>,
+        first_max: usize,
+        mut told: impl FnMut(u64) -> bool,
+    ) -> Result<Option<Comparison>, CompareError> {
+        let (ours, theirs) = (|| options(&self.snapshot), || options(&other.snapshot));
+        let this = Walk::new(Side::This, self.db, &ours, &self.settings, &self.rows.progress)?;
+        let that = Walk::new(Side::Other, other.db, &theirs, &other.settings, &other.rows.progress)?;
+        let Some((this, that, found)) = compare::walk(this, that, first_max, &mut told)? else { return Ok(None) };
+        let mut comparison = Comparison { this, other: that, differences: found.count, first: Vec::new() };
+        let (ours_at, theirs_at) = (self.rows.progress.logical(), other.rows.progress.logical());
+        if ours_at != theirs_at {
+            comparison.differences += 1;
+            let place = describe::Place { row: "progress".to_owned(), ..describe::Place::default() };
+            let shown = |progress: &Progress| Some(format!("{progress:?}"));
+            comparison.first.push(Difference { place, this: shown(&ours_at), other: shown(&theirs_at) });
+        }
+        for (key, our, their) in found.first {
+            // Who has the row knows whose it is.
+            let place = match their {
+                Some(_) => describe::place(other.db, &theirs, &key).map_err(|source| CompareError {
+                    side: Side::Other,
+                    row: None,
+                    source,
+                })?,
+                None => describe::place(self.db, &ours, &key).map_err(|source| CompareError {
+                    side: Side::This,
+                    row: None,
+                    source,
+                })?,
+            };
+            let shown = |value: Option<Vec<u8>>| value.map(|value| describe::value(&key, &value));
+            comparison.first.push(Difference { place, this: shown(our), other: shown(their) });
+        }
+        comparison.first.truncate(first_max);
+        Ok(Some(comparison))
     }
 
     /// The policy event with this number, from 0, as it was written.

@@ -108,7 +108,10 @@ async fn r7_another_retention_is_refused_and_both_are_named() {
     server.term().await;
     let said = refusal(&receiptd_to_its_end(&dir, &["--retention", "7d"]).await);
     assert!(said.contains("created with retention 2592000s, and is opened with 604800s"), "{said}");
-    assert!(said.contains("start with the stored value, or stop receiptd and `rm -r "), "what mends it: {said}");
+    assert!(
+        said.contains("start with the stored value, or stop receiptd and run `receiptctl replay rebuild "),
+        "{said}"
+    );
     let server = Server::start(&dir, &["--retention", "30d"]).await;
     assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "nothing was harmed");
 }

@@ -13,5 +13,6 @@ mod kills;
 mod large_group;
 mod lifecycle;
 mod lists;
+mod replay;
 mod senders;
 mod told;

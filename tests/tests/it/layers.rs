@@ -39,8 +39,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
         "receipt-server",
         &["receipt-domain", "receipt-store", "receipt-log", "receipt-projector", "receipt-notifier", "receipt-api"],
     ),
-    // It knows the contract, and the log, which it sets up and copies; of how the server keeps its state, nothing.
-    ("receipt-ctl", &["receipt-proto", "receipt-log"]),
+    // It knows the contract, the log, which it sets up and copies, and the state, which it folds anew.
+    ("receipt-ctl", &["receipt-domain", "receipt-proto", "receipt-store", "receipt-log", "receipt-projector"]),
     // A second reading of the specification: it shares nothing with the fold but the types of events.
     ("receipt-model", &["receipt-domain"]),
     ("receipt-fold-tests", &["receipt-domain", "receipt-model"]),

@@ -6,6 +6,7 @@
 mod inbox;
 mod layers;
 mod projector;
+mod store_compare;
 mod store_convergence;
 mod store_digest;
 mod store_expiry;

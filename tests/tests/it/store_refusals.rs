@@ -24,28 +24,35 @@ fn open(dir: &Path, identity: &Identity) -> Result<Store, StoreError> {
 
 #[test]
 fn r7_a_store_of_another_log_or_other_settings_is_refused() {
-    let dir = dir::temporary();
+    let temporary = dir::temporary();
+    let dir = temporary.path().join("receipts").join("0");
     let created = identity(Settings::default());
-    drop(open(dir.path(), &created).unwrap());
+    fs::create_dir_all(&dir).unwrap();
+    drop(open(&dir, &created).unwrap());
     let settings = created.settings;
     let with = |settings| Identity { settings, ..created.clone() };
-    let rebuild = &format!("`rm -r {}`, and it is folded anew", dir.path().display());
+    let anew = &format!("`rm -r {}`, and it is folded anew", dir.display());
+    let data_dir = dir.ancestors().nth(2).unwrap().display();
+    let rebuild = |settings: &str| format!("`receiptctl replay rebuild --data-dir {data_dir} {settings}`");
+    let of_retention = &rebuild("--retention 5500ms --early-window 86400s --max-group-members 100000");
+    let of_window = &rebuild("--retention 2592000s --early-window 9s --max-group-members 100000");
+    let of_members = &rebuild("--retention 2592000s --early-window 86400s --max-group-members 7");
     let cases: [(Identity, [&str; 4]); 6] = [
         (
             Identity { log_id: [0xab; 16], origin: "cluster c, topic t 9".to_owned(), ..created.clone() },
-            ["log topic t 7,", "with topic t 9;", "start with its own log", rebuild],
+            ["log topic t 7,", "with topic t 9;", "start with its own log", anew],
         ),
-        (Identity { partition: 3, ..created.clone() }, ["partition", " 0,", " 3;", rebuild]),
-        (Identity { partitions: 6, ..created.clone() }, ["partitions", " 1,", " 6;", rebuild]),
-        (with(Settings { retention_ms: 5_500, ..settings }), ["retention", "2592000s", "5500ms", rebuild]),
-        (with(Settings { early_window_ms: 9_000, ..settings }), ["early_window", "86400s", "9s", rebuild]),
+        (Identity { partition: 3, ..created.clone() }, ["partition", " 0,", " 3;", anew]),
+        (Identity { partitions: 6, ..created.clone() }, ["partitions", " 1,", " 6;", anew]),
+        (with(Settings { retention_ms: 5_500, ..settings }), ["retention", "2592000s", "5500ms", of_retention]),
+        (with(Settings { early_window_ms: 9_000, ..settings }), ["early_window", "86400s", "9s", of_window]),
         (
             with(Settings { max_group_members: 7, ..settings }),
-            ["max_group_members", "100000", "7", "start with the stored value"],
+            ["max_group_members", "100000", "start with the stored value", of_members],
         ),
     ];
     for (asked, texts) in cases {
-        let error = open(dir.path(), &asked).err().unwrap();
+        let error = open(&dir, &asked).err().unwrap();
         assert!(matches!(error, StoreError::Mismatch { .. }), "{error:?}");
         assert!(!error.is_corruption());
         let message = error.to_string();
@@ -54,7 +61,7 @@ fn r7_a_store_of_another_log_or_other_settings_is_refused() {
         }
     }
     // None of them has changed it.
-    open(dir.path(), &created).unwrap();
+    open(&dir, &created).unwrap();
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn end(
 }
 
 /// Turns true at the first Ctrl-C. The second one ends the process at once, which is safe too.
-fn stopped_by_ctrl_c() -> watch::Receiver<bool> {
+pub(super) fn stopped_by_ctrl_c() -> watch::Receiver<bool> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         if ctrl_c().await.is_ok() {

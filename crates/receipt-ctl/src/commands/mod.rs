@@ -11,6 +11,7 @@ pub(crate) mod policy;
 pub(crate) mod publish;
 pub(crate) mod read;
 pub(crate) mod receipts;
+pub(crate) mod replay;
 pub(crate) mod states;
 pub(crate) mod topics;
 pub(crate) mod watch;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Load(command) => command.run(addr, output).await,
         Command::Topics(command) => command.run(output).await,
         Command::Log(command) => command.run(output).await,
+        Command::Replay(command) => command.run(output).await,
     }
 }
 

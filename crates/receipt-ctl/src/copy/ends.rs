@@ -95,18 +95,18 @@ pub(crate) fn are_one(source: &End, target: &End) -> bool {
 }
 
 /// Where receiptd has its log.
-fn log_of(data_dir: &Path) -> PathBuf {
+pub(crate) fn log_of(data_dir: &Path) -> PathBuf {
     data_dir.join("log")
 }
 
 /// Takes a data directory as receiptd does, so that neither runs beside the other.
-fn lock(data_dir: &Path) -> anyhow::Result<File> {
+pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("LOCK");
     let lock = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => bail!(
-            "the data directory {} is in use by a receiptd, or by another copy: stop that one first",
+            "the data directory {} is in use by a receiptd, or by another receiptctl: stop that one first",
             data_dir.display()
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),

@@ -1,6 +1,5 @@
 //! The benchmark: each figure beside what bounds it, in one run. `docs/benchmarks.md` says how to read it.
 
-mod alone;
 mod calls;
 mod fold;
 mod group;

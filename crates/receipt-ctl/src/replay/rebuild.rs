@@ -1,0 +1,84 @@
+//! A partition's state is folded anew from its log, aside, and put in the place of the one that is there.
+
+use std::fs;
+
+use anyhow::Context as _;
+use receipt_domain::settings::Settings;
+use receipt_projector::{Offsets, ProjectorError, Replay, aside, identity, make_live, settle, take_back};
+use receipt_store::Store;
+use tokio::{runtime::Handle, sync::watch};
+
+use super::{Site, told};
+use crate::progress::Progress;
+
+/// A partition that was rebuilt.
+pub(crate) struct Rebuilt {
+    pub(crate) partition: u32,
+    /// Up to where it is folded.
+    pub(crate) applied: Offsets,
+    pub(crate) messages: u64,
+    pub(crate) receipts: u64,
+}
+
+/// Folds partitions aside, one after the other, up to the log's end, and when all are, puts them in place of the live
+/// ones. Until then these stay as they are.
+pub(crate) fn rebuild(
+    site: &Site,
+    partitions: &[u32],
+    settings: Settings,
+    stop: &watch::Receiver<bool>,
+    runtime: &Handle,
+    quiet: bool,
+) -> anyhow::Result<Vec<Rebuilt>> {
+    let dir = site.aside("rebuild");
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    let records = |ends: Offsets| ends.conversations + ends.reads;
+    let all = partitions.iter().map(|partition| records(site.ends(*partition))).sum();
+    let progress = Progress::new("records", all, quiet);
+    let (mut rebuilt, mut before) = (Vec::new(), 0);
+    for partition in partitions.iter().copied() {
+        let place = dir.join(partition.to_string());
+        take_back(&site.receipts(), partition, &place)?;
+        settle(&site.receipts(), partition)?;
+        let to = site.ends(partition);
+        let store = aside(&place, &site.resources, &identity(&site.log, partition, settings), to)?;
+        let had = store.durable();
+        let had = had.conversations_offset + had.reads_offset;
+        if had > 0 {
+            progress.say(&format!("partition {partition}: {had} records were folded before; going on from there"));
+            progress.skipped(had);
+        }
+        let replay = Replay { log: &site.log, partition, store: &store, to };
+        replay.run(runtime, stop, |records, _| progress.at(before + records)).map_err(told)?;
+        rebuilt.push(finished(partition, to, &store)?);
+        before += records(to);
+    }
+    // Closed by now, all of them: nothing of theirs is in memory alone.
+    for Rebuilt { partition, .. } in &rebuilt {
+        make_live(&site.receipts(), *partition, &dir.join(partition.to_string()))?;
+    }
+    progress.finish();
+    drop_inboxes(site, settings)?;
+    site.tidy(&dir);
+    Ok(rebuilt)
+}
+
+fn finished(partition: u32, applied: Offsets, store: &Store) -> Result<Rebuilt, ProjectorError> {
+    store.flush()?;
+    let view = store.view()?;
+    let at = view.progress();
+    Ok(Rebuilt { partition, applied, messages: at.messages, receipts: at.receipts })
+}
+
+/// Inboxes keep their entries by the same settings: one of others does not open, and is folded anew by the next start.
+fn drop_inboxes(site: &Site, settings: Settings) -> anyhow::Result<()> {
+    for partition in 0..site.log.partitions() {
+        let dir = site.inbox(partition);
+        // One that cannot be read is for receiptd to say.
+        let Ok(Some(identity)) = Store::identity(&dir) else { continue };
+        if identity.settings != settings {
+            fs::remove_dir_all(&dir).with_context(|| format!("deleting {}", dir.display()))?;
+        }
+    }
+    Ok(())
+}

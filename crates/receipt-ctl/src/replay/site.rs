@@ -1,0 +1,93 @@
+//! The data directory of a receiptd that is stopped, and its log.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use receipt_log::{KafkaOptions, Log, LogError, Topic};
+use receipt_projector::Offsets;
+use receipt_store::Resources;
+
+use crate::copy::{lock, log_of};
+
+const MIB: usize = 1 << 20;
+
+/// State and log of a receiptd that is not running: nobody else has them as long as this is held.
+pub(crate) struct Site {
+    dir: PathBuf,
+    pub(crate) log: Log,
+    pub(crate) resources: Resources,
+    _lock: File,
+}
+
+impl Site {
+    /// Takes a data directory; `kafka`: the log is there.
+    pub(crate) async fn open(dir: &Path, kafka: Option<KafkaOptions>) -> anyhow::Result<Self> {
+        if !dir.join("receipts").is_dir() {
+            bail!("there is no state in {}: it is not the data directory of a receiptd", dir.display());
+        }
+        let lock = lock(dir)?;
+        let log = match kafka {
+            // However short its topics keep records: that nothing is missing yet shows in where they begin.
+            Some(options) => Log::open_kafka(KafkaOptions { retention_ms: 1, ..options }).await?,
+            None => match Log::open_embedded_existing(&log_of(dir)) {
+                Err(error @ LogError::NoLog { .. }) => {
+                    bail!("{error}: where the log is on Kafka, give --kafka as receiptd has it")
+                }
+                opened => opened?,
+            },
+        };
+        let resources = Resources::new(256 * MIB, 256 * MIB);
+        Ok(Self { dir: dir.to_owned(), log, resources, _lock: lock })
+    }
+
+    /// Where the stores of the receipt projection are.
+    pub(crate) fn receipts(&self) -> PathBuf {
+        self.dir.join("receipts")
+    }
+
+    /// A partition's live store.
+    pub(crate) fn live(&self, partition: u32) -> PathBuf {
+        self.receipts().join(partition.to_string())
+    }
+
+    /// Where a partition's inbox is.
+    pub(crate) fn inbox(&self, partition: u32) -> PathBuf {
+        self.dir.join("inboxes").join(partition.to_string())
+    }
+
+    /// Where a command folds aside, beside the live stores.
+    pub(crate) fn aside(&self, command: &str) -> PathBuf {
+        self.dir.join("replay").join(command)
+    }
+
+    /// The partitions to work on: one, or all.
+    pub(crate) fn partitions(&self, only: Option<u32>) -> anyhow::Result<Vec<u32>> {
+        let all = self.log.partitions();
+        match only {
+            None => Ok((0..all).collect()),
+            Some(partition) if partition < all => Ok(vec![partition]),
+            Some(partition) => {
+                Err(LogError::NoSuchPartition { partition, last: all.saturating_sub(1) }).context("--partition")
+            }
+        }
+    }
+
+    /// Where a partition's input topics end.
+    pub(crate) fn ends(&self, partition: u32) -> Offsets {
+        Offsets {
+            conversations: self.log.end_offset(Topic::Conversations, partition),
+            reads: self.log.end_offset(Topic::Reads, partition),
+        }
+    }
+
+    /// Takes away a directory of [`Site::aside`] that is empty, and what it is in likewise.
+    pub(crate) fn tidy(&self, aside: &Path) {
+        // Not empty, or there is none: both are fine.
+        if fs::remove_dir(aside).is_ok() {
+            let _ = fs::remove_dir(self.dir.join("replay"));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The loop that folds a partition's records into its store, with whatever ends: a live partition appends what follows
+//! from them, a replay appends nothing.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use receipt_domain::{
+    effects::Effects,
+    fold::{Advance, Fold, Outcome},
+    working_set::WorkingSet,
+};
+use receipt_log::{Log, StoredRecord, Topic};
+use receipt_store::Store;
+use tokio::sync::watch;
+
+use crate::{decode, error::ProjectorError, feed::Feed, partition::Offsets};
+
+/// Records of one batch, at most.
+const BATCH_RECORDS_MAX: usize = 8192;
+/// Messages in memory at which a batch is written, even in the middle of a long mark.
+const BATCH_MESSAGES_MAX: usize = 20_000;
+/// How long a batch waits for records that are on their way, at most, and how often it looks.
+const LINGER_MAX: Duration = Duration::from_millis(20);
+const LINGER_STEP: Duration = Duration::from_millis(1);
+
+/// What is done with what comes of folding.
+pub(crate) trait Ends {
+    /// What became of a record.
+    fn folded(&mut self, topic: Topic, record: &StoredRecord, outcome: &Outcome);
+
+    /// What follows from the rows that are written next, which hold all up to `holds`. An error keeps them from being
+    /// written.
+    fn follows(
+        &mut self,
+        effects: Effects,
+        rows: &WorkingSet,
+        holds: Offsets,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<(), ProjectorError>;
+
+    /// Written in the middle of a record; all up to `applied` is.
+    fn paused(&mut self, applied: Offsets);
+}
+
+/// A partition that is being folded.
+pub(crate) struct Folding {
+    log: Log,
+    number: u32,
+    store: Store,
+    feed: Feed,
+    fold: Fold,
+    /// Where it ends, if not at the log's end.
+    to: Option<Offsets>,
+}
+
+impl Folding {
+    /// From where the store is, checked against its log (R7).
+    ///
+    /// # Errors
+    /// If the two don't fit.
+    pub(crate) fn new(log: Log, store: Store, number: u32, to: Option<Offsets>) -> Result<Self, ProjectorError> {
+        let rows = store.working_set()?;
+        let applied = Offsets { conversations: rows.progress.conversations_offset, reads: rows.progress.reads_offset };
+        let dir = || store.dir().to_owned();
+        for (topic, applied) in [(Topic::Conversations, applied.conversations), (Topic::Reads, applied.reads)] {
+            let (start, end) = (log.start_offset(topic, number), log.end_offset(topic, number));
+            if applied > end {
+                return Err(ProjectorError::AheadOfLog { topic: topic.name(), applied, end, dir: dir() });
+            }
+            if applied < start {
+                return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: dir() });
+            }
+        }
+        let feed = Feed::new(&log, number, applied, to);
+        let fold = Fold::new(*store.settings(), rows);
+        Ok(Self { log, number, store, feed, fold, to })
+    }
+
+    /// Folds the next batch and writes it; `false`: there was nothing to fold.
+    ///
+    /// # Errors
+    /// If log or store fail, or the ends do.
+    pub(crate) fn batch(
+        &mut self,
+        ends: &mut impl Ends,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<bool, ProjectorError> {
+        let mut records = 0;
+        let mut linger_until = None;
+        while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
+            let Some((topic, record)) = self.feed.next()? else {
+                let until = *linger_until.get_or_insert_with(|| Instant::now() + LINGER_MAX);
+                if records == 0 || !self.more_is_on_its_way() || Instant::now() >= until {
+                    break;
+                }
+                thread::sleep(LINGER_STEP);
+                continue;
+            };
+            self.record(topic, &record, ends, stopped)?;
+            records += 1;
+        }
+        if records > 0 {
+            self.write(self.applied(), ends, stopped)?;
+        }
+        Ok(records > 0)
+    }
+
+    fn record(
+        &mut self,
+        topic: Topic,
+        record: &StoredRecord,
+        ends: &mut impl Ends,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<(), ProjectorError> {
+        if topic == Topic::Conversations {
+            self.fold.take_conversations(decode::conversations(&self.log, self.number, record));
+        } else {
+            self.fold.take_reads(decode::reads(&self.log, self.number, record));
+        }
+        let outcome = self.advance(ends, stopped)?;
+        ends.folded(topic, record, &outcome);
+        Ok(())
+    }
+
+    fn advance(&mut self, ends: &mut impl Ends, stopped: &watch::Receiver<bool>) -> Result<Outcome, ProjectorError> {
+        loop {
+            match self.fold.advance() {
+                Advance::Done(outcome) => return Ok(outcome),
+                Advance::Needs(needs) => self.store.load(&needs, &mut self.fold.rows)?,
+                Advance::Stepped => {
+                    if self.fold.rows.messages.len() >= BATCH_MESSAGES_MAX && self.fold.may_pause() {
+                        let applied = self.applied();
+                        self.write(Offsets { reads: applied.reads + 1, ..applied }, ends, stopped)?;
+                        ends.paused(applied);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What follows from the batch comes first, and then it is written. A record whose steps are not all taken yet
+    /// counts as told with the others: `holds` is what a state must have applied to hold all that the deltas say (S38).
+    fn write(
+        &mut self,
+        holds: Offsets,
+        ends: &mut impl Ends,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<(), ProjectorError> {
+        ends.follows(std::mem::take(&mut self.fold.effects), &self.fold.rows, holds, stopped)?;
+        self.store.commit(&mut self.fold.rows)?;
+        Ok(())
+    }
+
+    /// All up to here is folded.
+    pub(crate) fn applied(&self) -> Offsets {
+        let progress = &self.fold.rows.progress;
+        Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset }
+    }
+
+    /// As [`Folding::applied`], and past what is no record.
+    pub(crate) fn position(&self) -> Offsets {
+        self.feed.position()
+    }
+
+    /// The highest arrival so far.
+    pub(crate) fn log_time_ms(&self) -> u64 {
+        self.fold.rows.progress.log_time_ms
+    }
+
+    /// Change when there may be more to fold.
+    pub(crate) fn news(&self) -> Vec<watch::Receiver<u64>> {
+        self.feed.news()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The log has more than it has given: larger batches make fewer deltas and writes.
+    fn more_is_on_its_way(&self) -> bool {
+        let end = Offsets {
+            conversations: self.log.end_offset(Topic::Conversations, self.number),
+            reads: self.log.end_offset(Topic::Reads, self.number),
+        };
+        let to = self.to.unwrap_or(end);
+        let at = self.feed.position();
+        at.reads < end.reads.min(to.reads) || at.conversations < end.conversations.min(to.conversations)
+    }
+}

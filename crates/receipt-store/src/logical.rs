@@ -1,0 +1,178 @@
+//! The logical state: what two stores have in common that tell the same, whichever logs and batches they were folded
+//! from.
+//!
+//! All rows but these, and these parts of rows:
+//! - which log and offsets the state comes from: the identity, the offsets in the progress and in the keys of what waits;
+//! - what is expired: no query sees it, and it may be deleted or not;
+//! - what depends on the order in which the two topics were folded, and shows in no answer: the cursors of up-to reads,
+//!   the latest read time of a one-to-one conversation, how far a message has applied its group's leave log (those who
+//!   left unread are counted to the log's end), and how many receipts were ever counted, of expired messages too;
+//! - where the index by time is cut into stretches.
+
+use std::collections::HashMap;
+
+use receipt_codec::{
+    expiry,
+    key::Kind,
+    row::{conversation, memberships, message, read_chunk, time_chunk, time_mark, waiting},
+};
+use receipt_domain::{
+    answer::Queries,
+    id::ConversationId,
+    readers::{Reader, Readers},
+    settings::Settings,
+    state::{self, Message, Progress},
+    working_set::{Needs, PolicyInForce, WorkingSet},
+};
+use rocksdb::{DB, ReadOptions};
+
+use crate::{error::StoreError, load};
+
+/// A part of the logical state.
+pub(crate) enum Entry<'a> {
+    /// A row.
+    Row { key: &'a [u8], value: &'a [u8] },
+    /// One reader of a message, so that chunks and stretches do not show.
+    Reader { kind: Kind, number: u64, position: u64, reader: Reader },
+}
+
+/// Makes entries of rows.
+pub(crate) struct Logical<'a, O> {
+    db: &'a DB,
+    options: &'a O,
+    settings: &'a Settings,
+    progress: &'a Progress,
+    /// By number: the id, and entries in the leave log.
+    groups: HashMap<u64, (ConversationId, u32)>,
+}
+
+impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
+    /// Of the state that the options' snapshot shows.
+    pub(crate) fn new(db: &'a DB, options: &'a O, settings: &'a Settings, progress: &'a Progress) -> Self {
+        Self { db, options, settings, progress, groups: HashMap::new() }
+    }
+
+    /// What a row is in the logical state. Rows come in key order.
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) -> Result<(), StoreError> {
+        if expiry::is_expired(self.settings, self.progress.log_time_ms, key, value)? {
+            return Ok(());
+        }
+        match Kind::of(key) {
+            // The progress stands before all rows; the rest is said above.
+            None | Some(Kind::Identity | Kind::Progress | Kind::Cursor) => {}
+            Some(Kind::Conversation) => self.conversation(key, value, sink)?,
+            Some(Kind::Memberships) => {
+                let mut stays = memberships::decode(value)?;
+                let now_ms = self.progress.log_time_ms;
+                let kept = |left: &state::Leave| self.settings.keeps(left.log_time_ms, now_ms);
+                stays.retain(|stay| stay.left.as_ref().is_none_or(kept));
+                put(key, &memberships::encode(&stays)?, sink);
+            }
+            Some(Kind::Message) => self.message(key, value, sink)?,
+            Some(Kind::ReadChunk) => {
+                let (number, position, chunk) = read_chunk::decode_key(key)?;
+                let readers = read_chunk::decode(value)?;
+                put_readers(Kind::ReadChunk, number, position, readers.readers(chunk), sink);
+            }
+            Some(Kind::TimeChunk) => {
+                let (number, position, _) = time_chunk::decode_key(key)?;
+                put_readers(Kind::TimeChunk, number, position, time_chunk::decode(value)?, sink);
+            }
+            Some(Kind::Waiting) => {
+                let (id, message, (_, place)) = waiting::decode_key(key)?;
+                put(&waiting::key(&id, &message, (0, place)), value, sink);
+            }
+            Some(Kind::TimeMark) => self.time_mark(key, value, sink)?,
+            Some(
+                Kind::Policy | Kind::Member | Kind::Active | Kind::Leave | Kind::Stub | Kind::Unread
+                // In another store.
+                | Kind::InboxProgress | Kind::InboxIndex | Kind::InboxEntry,
+            ) => put(key, value, sink),
+        }
+        Ok(())
+    }
+
+    fn conversation(&mut self, key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) -> Result<(), StoreError> {
+        let mut row = conversation::decode(value)?;
+        match &mut row.kind {
+            state::Kind::OneToOne(two) => two.latest_read_s = [0; 2],
+            state::Kind::Group(group) => {
+                self.groups.insert(row.number, (conversation::decode_key(key)?, group.leaves));
+            }
+        }
+        put(key, &conversation::encode(&row)?, sink);
+        Ok(())
+    }
+
+    fn message(&mut self, key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) -> Result<(), StoreError> {
+        let (number, position) = message::decode_key(key)?;
+        let mut row = message::decode(value)?;
+        if let Some((id, leaves)) = self.groups.get(&number).filter(|(_, leaves)| row.leaves_applied < *leaves) {
+            row.left_unread = self.left_unread(id, &row)?;
+            row.leaves_applied = *leaves;
+        }
+        // Those of a large set come with its chunks.
+        let inline = match &mut row.readers {
+            Readers::Inline(list) => std::mem::take(list),
+            Readers::Chunked(_) => Vec::new(),
+        };
+        put(key, &message::encode(&row)?, sink);
+        put_readers(Kind::Message, number, position, inline, sink);
+        Ok(())
+    }
+
+    /// A mark that may still cover a message. What came before its conversation was known to be a group, or another
+    /// pair's, is only there until it expires.
+    fn time_mark(&self, key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) -> Result<(), StoreError> {
+        let (id, reader, (up_to_ms, _)) = time_mark::decode_key(key)?;
+        let found = self.db.get_pinned_opt(conversation::key(&id), &(self.options)())?;
+        let may_cover = match found.map(|value| conversation::decode(&value)).transpose()?.map(|row| row.kind) {
+            None => true,
+            Some(state::Kind::Group(_)) => false,
+            Some(state::Kind::OneToOne(two)) => two.ordinal(&reader).is_some(),
+        };
+        if may_cover {
+            put(&time_mark::key(&id, &reader, (up_to_ms, 0)), value, sink);
+        }
+        Ok(())
+    }
+
+    /// Those of its audience who left without having read it, by the whole leave log.
+    fn left_unread(&self, id: &ConversationId, message: &Message) -> Result<u32, StoreError> {
+        let mut rows = WorkingSet::over_store(self.progress.clone(), PolicyInForce::EveryGroupType);
+        let mut before = Needs::new();
+        loop {
+            match unread(&Queries::new(&rows, self.settings), id, message) {
+                Ok(unread) => {
+                    return Ok(message.audience_size.saturating_sub(message.readers.count()).saturating_sub(unread));
+                }
+                Err(needs) if needs == before => return Err(StoreError::Unsatisfied(format!("{needs:?}"))),
+                Err(needs) => {
+                    load::load(self.db, self.options, &needs, &mut rows)?;
+                    before = needs;
+                }
+            }
+        }
+    }
+}
+
+/// Its count of those who have not read it.
+fn unread(queries: &Queries<'_>, id: &ConversationId, message: &Message) -> Result<u32, Needs> {
+    // A kept message without its stub is damage, which shows in the stubs.
+    let Ok(found) = queries.find(id, &message.id, None)? else { return Ok(0) };
+    Ok(queries.receipt(&found)?.unread_count)
+}
+
+fn put(key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) {
+    sink(Entry::Row { key, value });
+}
+
+fn put_readers(
+    kind: Kind,
+    number: u64,
+    position: u64,
+    readers: impl IntoIterator<Item = Reader>,
+    sink: &mut impl FnMut(Entry<'_>),
+) {
+    readers.into_iter().for_each(|reader| sink(Entry::Reader { kind, number, position, reader }));
+}

@@ -22,6 +22,6 @@ pub use machine::Machine;
 pub use partition::{Offsets, Partition, Phase, Unserved};
 pub use projector::{Options, Projector, identity};
 pub use replay::{Replay, aside};
-pub use swap::{make_live, settle, take_back};
+pub use swap::{discard, make_live, settle, take_back};
 pub use verdicts::Verdict;
 pub use worker::{Idle, Projection, spawn};

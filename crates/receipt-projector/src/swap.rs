@@ -91,6 +91,16 @@ pub fn settle(stores: &Path, partition: u32) -> Result<(), ProjectorError> {
     Ok(())
 }
 
+/// Deletes a partition's store, which nobody has open; interrupted, it is whole or it is gone.
+///
+/// # Errors
+/// If a directory can't be moved or deleted.
+pub fn discard(stores: &Path, partition: u32) -> Result<(), ProjectorError> {
+    let places = Places::of(stores, partition);
+    places.retire()?;
+    delete(&places.old)
+}
+
 fn failed(dir: &Path) -> impl FnOnce(io::Error) -> ProjectorError + '_ {
     |source| ProjectorError::Directory { dir: dir.to_owned(), source }
 }
@@ -193,6 +203,14 @@ mod tests {
         take_back(&stores, 3, &aside).unwrap();
         assert_eq!((live(&stores).as_str(), alone(&stores)), ("live", true));
         assert_eq!(fs::read_to_string(aside.join("which")).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_is_discarded_is_gone() {
+        let (_dir, stores, _) = stores();
+        discard(&stores, 3).unwrap();
+        discard(&stores, 3).unwrap();
+        assert_eq!(fs::read_dir(&stores).unwrap().count(), 0);
     }
 
     /// A crash while a store is deleted leaves a part of it.

@@ -213,6 +213,29 @@ async fn a_rebuild_changes_the_retention() {
     assert!(partitions.iter().all(|partition| partition.sealed.is_empty()), "inboxes too: {partitions:?}");
 }
 
+/// A crash between the two renames of a swap leaves no live store, and two complete ones beside its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_in_the_middle_of_a_swap_finds_a_complete_store() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &[]).await;
+    let token = something_happens(&server).await;
+    server.folded(FOLD_MAX).await;
+    server.term().await;
+    let before = digests(&dir);
+    for partition in 0..4 {
+        let stores = dir.path().join("receipts");
+        let place = |suffix: &str| stores.join(format!("{partition}{suffix}"));
+        fs::rename(place(""), place(".new")).unwrap();
+        fs::create_dir(place(".old")).unwrap();
+    }
+    let server = Server::start(&dir, &[]).await;
+    assert!(!server.printed().iter().any(|line| line.contains("offset 0 of 2")), "not folded anew");
+    assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)));
+    server.term().await;
+    assert_eq!(digests(&dir), before);
+    assert_eq!(fs::read_dir(dir.path().join("receipts")).unwrap().count(), 4, "nothing is left over");
+}
+
 /// R7: the embedded log's offsets are dense, so that a record that is gone is noticed whatever it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_missing_from_the_middle_of_the_embedded_log_is_named() {

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Context as _;
 use receipt_domain::settings::Settings;
-use receipt_projector::{Offsets, ProjectorError, Replay, aside, identity, make_live, settle, take_back};
+use receipt_projector::{Offsets, ProjectorError, Replay, aside, discard, identity, make_live, settle, take_back};
 use receipt_store::Store;
 use tokio::{runtime::Handle, sync::watch};
 
@@ -73,11 +73,10 @@ fn finished(partition: u32, applied: Offsets, store: &Store) -> Result<Rebuilt, 
 /// Inboxes keep their entries by the same settings: one of others does not open, and is folded anew by the next start.
 fn drop_inboxes(site: &Site, settings: Settings) -> anyhow::Result<()> {
     for partition in 0..site.log.partitions() {
-        let dir = site.inbox(partition);
         // One that cannot be read is for receiptd to say.
-        let Ok(Some(identity)) = Store::identity(&dir) else { continue };
+        let Ok(Some(identity)) = Store::identity(&site.inboxes().join(partition.to_string())) else { continue };
         if identity.settings != settings {
-            fs::remove_dir_all(&dir).with_context(|| format!("deleting {}", dir.display()))?;
+            discard(&site.inboxes(), partition)?;
         }
     }
     Ok(())

@@ -53,9 +53,9 @@ impl Site {
         self.receipts().join(partition.to_string())
     }
 
-    /// Where a partition's inbox is.
-    pub(crate) fn inbox(&self, partition: u32) -> PathBuf {
-        self.dir.join("inboxes").join(partition.to_string())
+    /// Where the stores of the inbox projection are.
+    pub(crate) fn inboxes(&self) -> PathBuf {
+        self.dir.join("inboxes")
     }
 
     /// Where a command folds aside, beside the live stores.

@@ -69,6 +69,12 @@ pub struct CompareError {
     pub source: StoreError,
 }
 
+impl CompareError {
+    pub(crate) fn of(side: Side, source: StoreError) -> Self {
+        Self { side, row: None, source }
+    }
+}
+
 impl fmt::Display for CompareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.row {
@@ -173,7 +179,14 @@ fn item(entry: &Entry<'_>) -> Item {
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) count: u64,
-    pub(crate) first: Vec<(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    pub(crate) first: Vec<Differing>,
+}
+
+/// An entry that differs, and what each has.
+pub(crate) struct Differing {
+    pub(crate) key: Vec<u8>,
+    pub(crate) this: Option<Vec<u8>>,
+    pub(crate) other: Option<Vec<u8>>,
 }
 
 /// Walks both; tells the rows of this one that are read so far. `None`: it was told not to go on.
@@ -212,12 +225,12 @@ fn differ(ours: Vec<Item>, theirs: Vec<Item>, first_max: usize, found: &mut Foun
             (Some(one), _) => (one.0.clone(), true, false),
             (None, Some(two)) => (two.0.clone(), false, true),
         };
-        let our = if our { ours.next().map(|(_, value)| value) } else { None };
-        let their = if their { theirs.next().map(|(_, value)| value) } else { None };
-        if our != their {
+        let this = if our { ours.next().map(|(_, value)| value) } else { None };
+        let other = if their { theirs.next().map(|(_, value)| value) } else { None };
+        if this != other {
             found.count += 1;
             if found.first.len() < first_max {
-                found.first.push((key, our, their));
+                found.first.push(Differing { key, this, other });
             }
         }
     }
@@ -232,7 +245,7 @@ mod tests {
         let mut found = Found::default();
         differ(items(ours), items(theirs), 10, &mut found);
         let byte = |value: Option<Vec<u8>>| value.map(|value| value[0]);
-        found.first.into_iter().map(|(key, our, their)| (key[0], byte(our), byte(their))).collect()
+        found.first.into_iter().map(|one| (one.key[0], byte(one.this), byte(one.other))).collect()
     }
 
     #[test]

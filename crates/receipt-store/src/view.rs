@@ -11,7 +11,7 @@ use rocksdb::{DB, ReadOptions, Snapshot};
 
 use crate::{
     Digest,
-    compare::{self, CompareError, Comparison, Difference, Side, Walk},
+    compare::{self, CompareError, Comparison, Difference, Differing, Side, Walk},
     describe, digest,
     error::StoreError,
     horizon::Horizon,
@@ -111,22 +111,15 @@ impl<'a> View<'a> {
             let shown = |progress: &Progress| Some(format!("{progress:?}"));
             comparison.first.push(Difference { place, this: shown(&ours_at), other: shown(&theirs_at) });
         }
-        for (key, our, their) in found.first {
-            // Who has the row knows whose it is.
-            let place = match their {
-                Some(_) => describe::place(other.db, &theirs, &key).map_err(|source| CompareError {
-                    side: Side::Other,
-                    row: None,
-                    source,
-                })?,
-                None => describe::place(self.db, &ours, &key).map_err(|source| CompareError {
-                    side: Side::This,
-                    row: None,
-                    source,
-                })?,
+        for Differing { key, this, other: that } in found.first {
+            // Who has the row knows whose it is; where both have one, the other: it is the one to go by.
+            let place = if that.is_some() {
+                describe::place(other.db, &theirs, &key).map_err(|error| CompareError::of(Side::Other, error))?
+            } else {
+                describe::place(self.db, &ours, &key).map_err(|error| CompareError::of(Side::This, error))?
             };
             let shown = |value: Option<Vec<u8>>| value.map(|value| describe::value(&key, &value));
-            comparison.first.push(Difference { place, this: shown(our), other: shown(their) });
+            comparison.first.push(Difference { place, this: shown(this), other: shown(that) });
         }
         comparison.first.truncate(first_max);
         Ok(Some(comparison))

@@ -145,6 +145,9 @@ async fn a_state_is_what_its_log_says_or_it_is_told_where_it_is_not() {
     let rebuilt = ctl::json(&replay(&dir, "rebuild", &[]).await);
     assert_eq!(rebuilt["partitions"].as_array().map(Vec::len), Some(4), "{rebuilt}");
     assert_equal(&dir).await;
+    let elsewhere = dir.beside("elsewhere");
+    let verified = ctl::json(&replay(&dir, "verify", &["--aside", elsewhere.to_str().unwrap()]).await);
+    assert_eq!((&verified["equal"], fs::read_dir(&elsewhere).unwrap().count()), (&true.into(), 0));
     assert_eq!(digests(&dir), digests_before);
     let server = Server::start(&dir, &[]).await;
     assert_eq!(answers(&server).await, before);

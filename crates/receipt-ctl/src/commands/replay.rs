@@ -66,7 +66,7 @@ Examples:
 struct Verify {
     #[command(flatten)]
     which: Which,
-    /// Fold aside in this directory, and not in DIR/replay.
+    /// Fold aside in DIR/replay of this directory, and not of the data directory.
     #[arg(long, value_name = "DIR")]
     aside: Option<PathBuf>,
 }
@@ -115,7 +115,7 @@ impl Verify {
         let site = self.which.open().await?;
         let partitions = site.partitions(self.which.partition)?;
         let log = site.log.origin();
-        let aside = self.aside.unwrap_or_else(|| site.aside("verify"));
+        let aside = site.aside("verify", self.aside.as_deref());
         let runtime = Handle::current();
         let verified = tokio::task::spawn_blocking(move || {
             replay::verify(&site, &partitions, &aside, &stop, &runtime, output.json)

@@ -30,7 +30,7 @@ pub(crate) fn rebuild(
     runtime: &Handle,
     quiet: bool,
 ) -> anyhow::Result<Vec<Rebuilt>> {
-    let dir = site.aside("rebuild");
+    let dir = site.aside("rebuild", None);
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let records = |ends: Offsets| ends.conversations + ends.reads;
     let all = partitions.iter().map(|partition| records(site.ends(*partition))).sum();
@@ -59,7 +59,7 @@ pub(crate) fn rebuild(
     }
     progress.finish();
     drop_inboxes(site, settings)?;
-    site.tidy(&dir);
+    Site::tidy(&dir);
     Ok(rebuilt)
 }
 

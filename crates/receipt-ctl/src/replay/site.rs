@@ -58,9 +58,10 @@ impl Site {
         self.dir.join("inboxes")
     }
 
-    /// Where a command folds aside, beside the live stores.
-    pub(crate) fn aside(&self, command: &str) -> PathBuf {
-        self.dir.join("replay").join(command)
+    /// Where a command folds aside: beside the live stores, or in another directory. A place of its own in either, as
+    /// what it finds there may be deleted.
+    pub(crate) fn aside(&self, command: &str, other: Option<&Path>) -> PathBuf {
+        other.unwrap_or(&self.dir).join("replay").join(command)
     }
 
     /// The partitions to work on: one, or all.
@@ -84,10 +85,10 @@ impl Site {
     }
 
     /// Takes away a directory of [`Site::aside`] that is empty, and what it is in likewise.
-    pub(crate) fn tidy(&self, aside: &Path) {
+    pub(crate) fn tidy(aside: &Path) {
         // Not empty, or there is none: both are fine.
-        if fs::remove_dir(aside).is_ok() {
-            let _ = fs::remove_dir(self.dir.join("replay"));
+        for dir in aside.ancestors().take(2) {
+            let _ = fs::remove_dir(dir);
         }
     }
 }

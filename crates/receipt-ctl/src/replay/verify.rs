@@ -77,7 +77,7 @@ pub(crate) fn verify(
         done.push(Verified { partition, applied, outcome });
     }
     progress.finish();
-    site.tidy(dir);
+    Site::tidy(dir);
     Ok(done)
 }
 

@@ -84,8 +84,39 @@ impl fmt::Display for CompareError {
     }
 }
 
-/// A logical entry as it is compared: a reader's time is the value, so that another time is one difference.
-type Item = (Vec<u8>, Vec<u8>);
+/// A logical entry as it is compared: a reader's time is the value, so that another time is one difference. Most entries
+/// are readers, which take no memory of their own here.
+type Item = (ItemKey, ItemValue);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum ItemKey {
+    Row(Vec<u8>),
+    Reader { kind: Kind, number: u64, position: u64, ordinal: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum ItemValue {
+    Row(Vec<u8>),
+    ReadAtS(u32),
+}
+
+impl ItemKey {
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Row(key) => key,
+            Self::Reader { kind, number, position, ordinal } => describe::reader_key(kind, number, position, ordinal),
+        }
+    }
+}
+
+impl ItemValue {
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Row(value) => value,
+            Self::ReadAtS(read_at_s) => read_at_s.to_be_bytes().to_vec(),
+        }
+    }
+}
 
 /// A state that is walked.
 pub(crate) struct Walk<'a, O> {
@@ -168,9 +199,9 @@ fn group(key: &[u8]) -> &[u8] {
 
 fn item(entry: &Entry<'_>) -> Item {
     match *entry {
-        Entry::Row { key, value } => (key.to_vec(), value.to_vec()),
+        Entry::Row { key, value } => (ItemKey::Row(key.to_vec()), ItemValue::Row(value.to_vec())),
         Entry::Reader { kind, number, position, reader } => {
-            (describe::reader_key(kind, number, position, reader.ordinal), reader.read_at_s.to_be_bytes().to_vec())
+            (ItemKey::Reader { kind, number, position, ordinal: reader.ordinal }, ItemValue::ReadAtS(reader.read_at_s))
         }
     }
 }
@@ -230,7 +261,8 @@ fn differ(ours: Vec<Item>, theirs: Vec<Item>, first_max: usize, found: &mut Foun
         if this != other {
             found.count += 1;
             if found.first.len() < first_max {
-                found.first.push(Differing { key, this, other });
+                let (key, bytes) = (key.bytes(), |value: Option<ItemValue>| value.map(ItemValue::bytes));
+                found.first.push(Differing { key, this: bytes(this), other: bytes(other) });
             }
         }
     }
@@ -241,7 +273,10 @@ mod tests {
     use super::*;
 
     fn found(ours: &[(u8, u8)], theirs: &[(u8, u8)]) -> Vec<(u8, Option<u8>, Option<u8>)> {
-        let items = |list: &[(u8, u8)]| list.iter().map(|(key, value)| (vec![*key], vec![*value])).collect();
+        let items = |list: &[(u8, u8)]| {
+            let item = |(key, value): &(u8, u8)| (ItemKey::Row(vec![*key]), ItemValue::Row(vec![*value]));
+            list.iter().map(item).collect()
+        };
         let mut found = Found::default();
         differ(items(ours), items(theirs), 10, &mut found);
         let byte = |value: Option<Vec<u8>>| value.map(|value| value[0]);

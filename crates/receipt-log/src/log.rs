@@ -175,23 +175,6 @@ impl Log {
         }
     }
 
-    /// [`Log::append_copied`] for threads that may wait. Must not be called from async code: it panics there.
-    ///
-    /// # Errors
-    /// As [`Log::append_copied`].
-    pub fn append_copied_blocking(
-        &self,
-        topic: Topic,
-        partition: u32,
-        records: Vec<CopiedRecord>,
-    ) -> Result<Vec<u64>, LogError> {
-        match &self.engine {
-            Engine::Embedded(log) => append_blocking(log, log.check_copied(topic, partition, records)?).map(only),
-            Engine::Kafka(log) => log.append_copied_blocking(topic, partition, records),
-        }
-        .map(offsets)
-    }
-
     /// Reads durable records from an offset on: at most `max_records`, and at most `max_bytes` of them as stored, but one
     /// whatever its size. Empty at the end. Does not wait for records, only for the disk or the brokers.
     ///

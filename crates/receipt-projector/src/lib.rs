@@ -2,6 +2,7 @@
 //! from it, write. One thread a partition.
 
 mod append;
+mod data_dir;
 mod dead_letter;
 mod decode;
 mod deltas;
@@ -16,6 +17,7 @@ mod swap;
 mod verdicts;
 mod worker;
 
+pub use data_dir::{DataDir, DataDirError};
 pub use dead_letter::{DeadLetter, Part, Source};
 pub use error::ProjectorError;
 pub use machine::Machine;

@@ -1,7 +1,6 @@
 //! receiptd: who has, and who has not, read this message.
 
 mod config;
-mod data_dir;
 mod kafka;
 mod options;
 mod run;

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
 use receipt_notifier::Notifier;
-use receipt_projector::{Phase, Projector};
+use receipt_projector::{DataDir, Phase, Projector};
 use receipt_store::Resources;
 use tokio::{
     net::TcpListener,
@@ -11,10 +11,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{
-    config::{Config, EMBEDDED_PARTITIONS},
-    data_dir::DataDir,
-};
+use crate::config::{Config, EMBEDDED_PARTITIONS};
 
 const MIB: usize = 1 << 20;
 

@@ -7,10 +7,14 @@ use std::{
     time::Duration,
 };
 
+use prost::Message as _;
 use receipt_codec::{key::Kind as Row, row::message};
 use receipt_ctl::dataset::Kind;
 use receipt_domain::readers::Readers;
-use receipt_proto::v1;
+use receipt_log::{Log, NewRecord, Topic};
+use receipt_proto::v1::{
+    self, read_event::Target, receipt_delta::Change, subscribe_message_read_receipts_request::Start,
+};
 use receipt_test_engine as engine;
 use receipt_tests::{
     ctl,
@@ -23,11 +27,14 @@ use receipt_tests::{
 };
 use rocksdb::{DB, Direction, IteratorMode, Options};
 use serde_json::Value;
+use tonic::Streaming;
 
 use crate::{conversations::FOLD_MAX, import};
 
 /// The command that changes the retention.
 const RETENTION: &str = "rebuild --data-dir /var/lib/receiptd --retention 7d";
+/// How long until a sender is told.
+const TOLD_MAX: Duration = Duration::from_secs(30);
 /// How long a rebuild may take until it is where it is to be interrupted.
 const INTERRUPT_MAX: Duration = Duration::from_secs(120);
 
@@ -214,6 +221,55 @@ async fn a_rebuild_changes_the_retention() {
     server.folded(FOLD_MAX).await;
     let partitions = server.partitions().await;
     assert!(partitions.iter().all(|partition| partition.sealed.is_empty()), "inboxes too: {partitions:?}");
+}
+
+/// R6: the log may have more than a stopped receiptd has folded, and told; a rebuild leaves that to receiptd.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_was_told_before_a_rebuild_is_told_after_it() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &[]).await;
+    something_happens(&server).await;
+    server.folded(FOLD_MAX).await;
+    let token = subscribe(&server, None).await.message().await.unwrap().unwrap().resume_token;
+    server.term().await;
+    // As a crash leaves it: in the log, and not yet in the state.
+    let log = match dir.kafka() {
+        Some(servers) => Log::open_kafka(engine::kafka_options(servers, &dir.path())).await.unwrap(),
+        None => Log::open_embedded_existing(&dir.path().join("log")).unwrap(),
+    };
+    let target = Some(Target::Messages(v1::MessageIds { message_ids: vec!["m1".to_owned()] }));
+    let (conversation_id, reader_id) = ("team".to_owned(), "carol".to_owned());
+    let read = v1::ReadEvent { conversation_id, reader_id, read_at: None, target };
+    let record = NewRecord::new("team", read.encode_to_vec());
+    log.append(Topic::Reads, log.partition_for(b"team"), vec![record]).await.unwrap();
+    log.close().unwrap();
+    drop(log);
+
+    let rebuilt = ctl::json(&replay(&dir, "rebuild", &[]).await);
+    assert_eq!(rebuilt["partitions"].as_array().map(Vec::len), Some(4), "{rebuilt}");
+    assert_equal(&dir).await;
+    let server = Server::start(&dir, &[]).await;
+    server.folded(FOLD_MAX).await;
+    assert_eq!(counts(&server, None).await, Ok((2, 0)));
+    let mut stream = subscribe(&server, Some(Start::ResumeToken(token))).await;
+    let told = tokio::time::timeout(TOLD_MAX, async {
+        loop {
+            let deltas = stream.message().await.unwrap().expect("the stream goes on").deltas;
+            let mut counts = deltas.into_iter().map(|delta| match delta.change {
+                Some(Change::Receipt(receipt)) => (receipt.read_count, receipt.unread_count),
+                other => panic!("no receipt: {other:?}"),
+            });
+            if counts.next_back() == Some((2, 0)) {
+                return;
+            }
+        }
+    });
+    told.await.expect("the sender is told of what was read before the rebuild");
+}
+
+async fn subscribe(server: &Server, start: Option<Start>) -> Streaming<v1::SubscribeMessageReadReceiptsResponse> {
+    let request = v1::SubscribeMessageReadReceiptsRequest { user_id: "alice".to_owned(), start };
+    server.receipts().subscribe_message_read_receipts(request).await.unwrap().into_inner()
 }
 
 /// A crash between the two renames of a swap leaves no live store, and two complete ones beside its place.

@@ -1,13 +1,10 @@
 //! The two logs of a copy, and how they are opened.
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use receipt_log::{Clock, EmbeddedOptions, KafkaOptions, Log, LogError};
+use receipt_projector::DataDir;
 
 /// Where a log is.
 #[derive(Debug, Clone)]
@@ -21,7 +18,7 @@ pub(crate) enum End {
 /// An open log, and what keeps receiptd off it.
 pub(crate) struct Opened {
     pub(crate) log: Log,
-    _lock: Option<File>,
+    _dir: Option<DataDir>,
 }
 
 impl End {
@@ -29,17 +26,17 @@ impl End {
     pub(crate) async fn source(self) -> anyhow::Result<Opened> {
         match self {
             Self::DataDir(dir) => {
-                let log = log_of(&dir);
-                if !log.is_dir() {
-                    return Err(LogError::NoLog { dir: log }.into());
+                if !dir.is_dir() {
+                    // Taking it would make it.
+                    return Err(LogError::NoLog { dir }.into());
                 }
-                let lock = lock(&dir)?;
-                Ok(Opened { log: Log::open_embedded_existing(&log)?, _lock: Some(lock) })
+                let dir = DataDir::take(&dir)?;
+                Ok(Opened { log: Log::open_embedded_existing(&dir.log())?, _dir: Some(dir) })
             }
             Self::Kafka { servers, topic_prefix, settings } => {
                 // However short its topics keep records: that nothing is missing yet shows in where they begin.
                 let options = KafkaOptions { topic_prefix, settings, retention_ms: 1, ..KafkaOptions::new(servers) };
-                Ok(Opened { log: Log::open_kafka(options).await?, _lock: None })
+                Ok(Opened { log: Log::open_kafka(options).await?, _dir: None })
             }
         }
     }
@@ -48,12 +45,11 @@ impl End {
     pub(crate) async fn target(self, partitions: u32) -> anyhow::Result<Opened> {
         match self {
             Self::DataDir(dir) => {
-                std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-                let lock = lock(&dir)?;
-                let (dir, clock) = (log_of(&dir), Clock::System);
+                let taken = DataDir::take(&dir).context("the target")?;
+                let (dir, clock) = (taken.log(), Clock::System);
                 let options = EmbeddedOptions { dir, partitions, retention_ms: 0, accept_clock_jump: false, clock };
                 let log = Log::open_embedded(options).context("the target")?;
-                Ok(Opened { log, _lock: Some(lock) })
+                Ok(Opened { log, _dir: Some(taken) })
             }
             Self::Kafka { servers, topic_prefix, settings } => {
                 let prefix =
@@ -81,7 +77,7 @@ impl End {
                         log.partitions(),
                     );
                 }
-                Ok(Opened { log, _lock: None })
+                Ok(Opened { log, _dir: None })
             }
         }
     }
@@ -92,23 +88,4 @@ pub(crate) fn are_one(source: &End, target: &End) -> bool {
     let (End::DataDir(source), End::DataDir(target)) = (source, target) else { return false };
     let (source, target) = (source.canonicalize(), target.canonicalize());
     source.is_ok_and(|source| target.is_ok_and(|target| source == target))
-}
-
-/// Where receiptd has its log.
-pub(crate) fn log_of(data_dir: &Path) -> PathBuf {
-    data_dir.join("log")
-}
-
-/// Takes a data directory as receiptd does, so that neither runs beside the other.
-pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("LOCK");
-    let lock = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => bail!(
-            "the data directory {} is in use by a receiptd, or by another receiptctl: stop that one first",
-            data_dir.display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
-    }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use self::walk::{CopyError, Place};
 pub(crate) use self::{
-    ends::{End, are_one, lock, log_of},
+    ends::{End, are_one},
     walk::Copied,
 };
 use crate::progress::Progress;

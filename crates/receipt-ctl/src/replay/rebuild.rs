@@ -20,8 +20,11 @@ pub(crate) struct Rebuilt {
     pub(crate) receipts: u64,
 }
 
-/// Folds partitions aside, one after the other, up to the log's end, and when all are, puts them in place of the live
-/// ones. Until then these stay as they are.
+/// Folds partitions aside, one after the other, up to where the live ones are, and when all are, puts them in their place.
+/// Until then these stay as they are.
+///
+/// Not up to the log's end: what the log has beyond, nobody was told of yet (R6). receiptd folds it when it starts, and
+/// tells it. Where a live store does not say how far it is, receiptd folds all of it.
 pub(crate) fn rebuild(
     site: &Site,
     partitions: &[u32],
@@ -33,14 +36,21 @@ pub(crate) fn rebuild(
     let dir = site.aside("rebuild", None);
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let records = |ends: Offsets| ends.conversations + ends.reads;
-    let all = partitions.iter().map(|partition| records(site.ends(*partition))).sum();
+    let mut targets = Vec::new();
+    for partition in partitions.iter().copied() {
+        take_back(&site.receipts(), partition, &dir.join(partition.to_string()))?;
+        settle(&site.receipts(), partition)?;
+        targets.push((partition, site.open_live(partition).map(|(_, applied)| applied)));
+    }
+    let all = targets.iter().flat_map(|(_, to)| to).map(|to| records(*to)).sum();
     let progress = Progress::new("records", all, quiet);
     let (mut rebuilt, mut before) = (Vec::new(), 0);
-    for partition in partitions.iter().copied() {
+    for (partition, to) in targets {
         let place = dir.join(partition.to_string());
-        take_back(&site.receipts(), partition, &place)?;
-        settle(&site.receipts(), partition)?;
-        let to = site.ends(partition);
+        let to = to.unwrap_or_else(|why| {
+            progress.say(&format!("partition {partition}: {why}; so it is left to receiptd to fold when it starts"));
+            Offsets::default()
+        });
         let store = aside(&place, &site.resources, &identity(&site.log, partition, settings), to)?;
         let had = store.durable();
         let had = had.conversations_offset + had.reads_offset;

@@ -1,25 +1,22 @@
 //! The data directory of a receiptd that is stopped, and its log.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
-use receipt_log::{KafkaOptions, Log, LogError, Topic};
-use receipt_projector::Offsets;
-use receipt_store::Resources;
-
-use crate::copy::{lock, log_of};
+use receipt_log::{KafkaOptions, Log, LogError};
+use receipt_projector::{DataDir, Offsets, identity};
+use receipt_store::{Resources, Store, StoreError};
 
 const MIB: usize = 1 << 20;
 
 /// State and log of a receiptd that is not running: nobody else has them as long as this is held.
 pub(crate) struct Site {
-    dir: PathBuf,
+    dir: DataDir,
     pub(crate) log: Log,
     pub(crate) resources: Resources,
-    _lock: File,
 }
 
 impl Site {
@@ -28,11 +25,11 @@ impl Site {
         if !dir.join("receipts").is_dir() {
             bail!("there is no state in {}: it is not the data directory of a receiptd", dir.display());
         }
-        let lock = lock(dir)?;
+        let dir = DataDir::take(dir)?;
         let log = match kafka {
             // However short its topics keep records: that nothing is missing yet shows in where they begin.
             Some(options) => Log::open_kafka(KafkaOptions { retention_ms: 1, ..options }).await?,
-            None => match Log::open_embedded_existing(&log_of(dir)) {
+            None => match Log::open_embedded_existing(&dir.log()) {
                 Err(error @ LogError::NoLog { .. }) => {
                     bail!("{error}: where the log is on Kafka, give --kafka as receiptd has it")
                 }
@@ -40,12 +37,12 @@ impl Site {
             },
         };
         let resources = Resources::new(256 * MIB, 256 * MIB);
-        Ok(Self { dir: dir.to_owned(), log, resources, _lock: lock })
+        Ok(Self { dir, log, resources })
     }
 
     /// Where the stores of the receipt projection are.
     pub(crate) fn receipts(&self) -> PathBuf {
-        self.dir.join("receipts")
+        self.dir.receipts()
     }
 
     /// A partition's live store.
@@ -53,15 +50,34 @@ impl Site {
         self.receipts().join(partition.to_string())
     }
 
+    /// A partition's live store, to be read only, and up to where it is folded; or what is wrong with it.
+    pub(crate) fn open_live(&self, partition: u32) -> Result<(Store, Offsets), String> {
+        let dir = self.live(partition);
+        let store = || -> Result<_, StoreError> {
+            let Some(stored) = Store::identity(&dir)? else { return Ok(None) };
+            let identity = identity(&self.log, partition, stored.settings);
+            Store::open_read_only(&dir, &self.resources, &identity).map(Some)
+        };
+        match store() {
+            Ok(Some(store)) => {
+                let durable = store.durable();
+                let applied = Offsets { conversations: durable.conversations_offset, reads: durable.reads_offset };
+                Ok((store, applied))
+            }
+            Ok(None) => Err(format!("there is no store in {}: receiptd folds one when it starts", dir.display())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Where the stores of the inbox projection are.
     pub(crate) fn inboxes(&self) -> PathBuf {
-        self.dir.join("inboxes")
+        self.dir.inboxes()
     }
 
     /// Where a command folds aside: beside the live stores, or in another directory. A place of its own in either, as
     /// what it finds there may be deleted.
     pub(crate) fn aside(&self, command: &str, other: Option<&Path>) -> PathBuf {
-        other.unwrap_or(&self.dir).join("replay").join(command)
+        other.unwrap_or(self.dir.path()).join("replay").join(command)
     }
 
     /// The partitions to work on: one, or all.
@@ -73,14 +89,6 @@ impl Site {
             Some(partition) => {
                 Err(LogError::NoSuchPartition { partition, last: all.saturating_sub(1) }).context("--partition")
             }
-        }
-    }
-
-    /// Where a partition's input topics end.
-    pub(crate) fn ends(&self, partition: u32) -> Offsets {
-        Offsets {
-            conversations: self.log.end_offset(Topic::Conversations, partition),
-            reads: self.log.end_offset(Topic::Reads, partition),
         }
     }
 

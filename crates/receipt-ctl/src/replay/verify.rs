@@ -48,7 +48,7 @@ pub(crate) fn verify(
     runtime: &Handle,
     quiet: bool,
 ) -> anyhow::Result<Vec<Verified>> {
-    let live: Vec<_> = partitions.iter().map(|partition| (*partition, open(site, *partition))).collect();
+    let live: Vec<_> = partitions.iter().map(|partition| (*partition, site.open_live(*partition))).collect();
     let records = |applied: Offsets| applied.conversations + applied.reads;
     let all = live.iter().flat_map(|(_, live)| live).map(|(_, applied)| records(*applied)).sum();
     let progress = Progress::new("records", all, quiet);
@@ -79,25 +79,6 @@ pub(crate) fn verify(
     progress.finish();
     Site::tidy(dir);
     Ok(done)
-}
-
-/// A partition's live store, to be read only, and where it is; or what is wrong with it.
-fn open(site: &Site, partition: u32) -> Result<(Store, Offsets), String> {
-    let dir = site.live(partition);
-    let store = || -> Result<_, receipt_store::StoreError> {
-        let Some(stored) = Store::identity(&dir)? else { return Ok(None) };
-        let identity = identity(&site.log, partition, stored.settings);
-        Store::open_read_only(&dir, &site.resources, &identity).map(Some)
-    };
-    match store() {
-        Ok(Some(store)) => {
-            let durable = store.durable();
-            let applied = Offsets { conversations: durable.conversations_offset, reads: durable.reads_offset };
-            Ok((store, applied))
-        }
-        Ok(None) => Err(format!("there is no store in {}: receiptd folds one when it starts", dir.display())),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 fn fold_and_compare(

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
@@ -132,7 +131,7 @@ impl Cluster<'_> {
         loop {
             let metadata = self.consumer.fetch_metadata(Some(name), ASK_MAX).map_err(|error| unavailable(&error))?;
             let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-            let code = topic.map_or(Some(Code::UnknownTopic), |topic| topic.error().map(code_of));
+            let code = topic.map_or(Some(Code::UnknownTopic), |topic| topic.error().map(Code::from));
             match (code, topic) {
                 (None, Some(topic)) => return Ok(topic.partitions().len()),
                 // Some brokers take a while to know of topics after their start.
@@ -205,10 +204,6 @@ impl Cluster<'_> {
         };
         places.iter().map(offset).collect()
     }
-}
-
-fn code_of(error: RDKafkaRespErr) -> Code {
-    Code::from(error)
 }
 
 fn missing(name: &str) -> LogError {

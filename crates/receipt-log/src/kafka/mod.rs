@@ -157,19 +157,6 @@ impl Kafka {
     }
 
     /// Appends records with the timestamps of another log.
-    pub(crate) fn append_copied_blocking(
-        &self,
-        topic: Topic,
-        partition: u32,
-        copied: Vec<CopiedRecord>,
-    ) -> Result<Vec<Appended>, LogError> {
-        let records = self.check_copied(topic, partition, copied)?;
-        let size = Size { topic, partition, records: records.len() };
-        let appended = if records.is_empty() { Vec::new() } else { self.appender.append_blocking(records)? };
-        Ok(self.appended(&[size], appended).pop().unwrap_or_default())
-    }
-
-    /// As [`Kafka::append_copied_blocking`], from async code.
     pub(crate) async fn append_copied(
         &self,
         topic: Topic,

@@ -67,9 +67,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
         let outcome = match result {
-            // A batch that was sent again, as its first answer was lost, is acknowledged without an offset: the record is
-            // there, and nobody knows where. Who asked must not be told a place that is not its.
-            Ok(message) => u64::try_from(message.offset()).map_err(|_| Code::DuplicateSequenceNumber),
+            Ok(message) => acknowledged(message.offset()),
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(Code::Fail)),
         };
         delivery.waiting.ended(delivery.index, outcome);
@@ -213,6 +211,12 @@ impl Sending {
     }
 }
 
+/// Where a record is that was acknowledged. A batch that was sent again, as its first answer was lost, is acknowledged
+/// without an offset: the record is there, and nobody knows where. Who asked must not be told a place that is not its.
+fn acknowledged(offset: i64) -> Result<u64, Code> {
+    u64::try_from(offset).map_err(|_| Code::DuplicateSequenceNumber)
+}
+
 fn headers(record: &NewRecord) -> Option<OwnedHeaders> {
     let mut headers = record.headers.iter();
     let first = headers.next()?;
@@ -244,5 +248,20 @@ fn error(code: Code) -> LogError {
             detail: "a record is larger than the topic's max.message.bytes: set it to at least 1100000".to_owned(),
         },
         code => LogError::Unavailable { detail: code.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_without_an_offset_is_none() {
+        assert_eq!(acknowledged(0), Ok(0));
+        // As librdkafka has it: invalid, and the broker's own -1.
+        for offset in [-1001, -1] {
+            let failed = acknowledged(offset).map_err(error);
+            assert!(matches!(&failed, Err(LogError::Unavailable { .. })), "{failed:?}");
+        }
     }
 }

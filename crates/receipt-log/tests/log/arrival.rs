@@ -59,7 +59,8 @@ fn copied_records_keep_their_arrivals_or_the_lack_of_one() {
     let log = Log::open_embedded(EmbeddedOptions { retention_ms: DAY, ..options(dir.path()) }).unwrap();
     let times = [Some(90 * DAY), None, Some(3)];
     let copied = times.map(|timestamp_ms| CopiedRecord { record: record(0), timestamp_ms });
-    assert_eq!(log.append_copied_blocking(Topic::Reads, 0, copied.to_vec()), Ok(vec![0, 1, 2]));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(log.append_copied(Topic::Reads, 0, copied.to_vec())), Ok(vec![0, 1, 2]));
     let stored: Vec<_> = read_all(&log, Topic::Reads, 0, 0).unwrap().iter().map(|r| r.timestamp_ms).collect();
     assert_eq!(stored, times);
     assert_eq!(arrival(&log), Ok(90 * DAY));

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use receipt_domain::event::{Event, Policy};
+use receipt_domain::{
+    event::{Event, Policy},
+    state::Progress,
+};
 use receipt_log::{Log, NewRecord, Topic};
 use receipt_notifier::Inbox;
 use receipt_projector::{Offsets, Partition, Phase};
@@ -93,16 +96,18 @@ pub(crate) async fn list_partitions(
 
 fn status(log: &Log, partition: &Partition) -> v1::PartitionStatus {
     let number = partition.number();
-    let store = partition.store();
-    let progress = store.and_then(|store| match store.view() {
-        Ok(view) => Some(view.progress().clone()),
-        Err(error) => {
-            tracing::error!(partition = number, %error, "the store could not be read");
-            None
-        }
+    let read = partition.with_store(|store| {
+        let progress = store.view().map(|view| view.progress().clone());
+        (progress, store.durable(), store.disk_bytes())
     });
-    let progress = progress.unwrap_or_default();
-    let durable = store.map_or_else(Durable::default, |store| store.durable());
+    let (progress, durable, disk_bytes) = match read {
+        None => (Progress::default(), Durable::default(), 0),
+        Some((Ok(progress), durable, disk_bytes)) => (progress, durable, disk_bytes),
+        Some((Err(error), durable, disk_bytes)) => {
+            tracing::error!(partition = number, %error, "the store could not be read");
+            (Progress::default(), durable, disk_bytes)
+        }
+    };
     let applied = partition.applied();
     let position = |topic: Topic, applied_offset, durable_offset| v1::TopicPosition {
         topic: topic.name().to_owned(),
@@ -120,7 +125,7 @@ fn status(log: &Log, partition: &Partition) -> v1::PartitionStatus {
         conversations: progress.next_conversation,
         messages: progress.messages,
         receipts: progress.receipts,
-        disk_bytes: store.map_or(0, |store| store.disk_bytes()),
+        disk_bytes,
         sealed: why_not(partition.phase()),
     }
 }

@@ -13,7 +13,9 @@ use tonic::Status;
 use crate::{
     deadline::Deadline,
     error,
-    streams::{StreamLimits, Streams},
+    replays::Replays,
+    serve::Context,
+    streams::Streams,
     token::Positions,
 };
 
@@ -36,19 +38,22 @@ pub(crate) struct Api {
     pub(crate) policy_appends: Arc<Mutex<()>>,
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) replays: Replays,
     stopping: watch::Receiver<bool>,
 }
 
 impl Api {
-    pub(crate) fn new(
-        log: Log,
-        partitions: Vec<Partition>,
-        inboxes: Vec<Inbox>,
-        stream_limits: StreamLimits,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        let streams = Streams::new(stream_limits);
-        Self { log, partitions, policy_appends: Arc::default(), inboxes, streams, stopping }
+    pub(crate) fn new(context: Context, stopping: watch::Receiver<bool>) -> Self {
+        let Context { log, partitions, inboxes, stream_limits, replay_dir } = context;
+        Self {
+            log,
+            partitions,
+            policy_appends: Arc::default(),
+            inboxes,
+            streams: Streams::new(stream_limits),
+            replays: Replays::new(replay_dir),
+            stopping,
+        }
     }
 
     /// Turns true when the server is to stop.
@@ -64,7 +69,7 @@ impl Api {
 
     /// Refuses what would wait for a partition that does not serve.
     pub(crate) fn check_serving(&self, number: u32) -> Result<(), Status> {
-        let serving = self.partition(number).and_then(|partition| partition.serving().map(|_| ()));
+        let serving = self.partition(number).and_then(Partition::serves);
         serving.map_err(|why| error::unserved(number, &why).into())
     }
 
@@ -141,12 +146,13 @@ pub(crate) fn ask<T>(
     question: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
 ) -> Result<(T, Offsets), Status> {
     let number = partition.number();
-    let store = partition.serving().map_err(|why| error::unserved(number, &why))?;
-    let answer = store.view().and_then(|mut view| {
+    let answer = partition.serve(|store| {
+        let mut view = store.view()?;
         let progress = view.progress();
         let offsets = Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset };
         question(&mut view).map(|answer| (answer, offsets))
     });
+    let answer = answer.map_err(|why| error::unserved(number, &why))?;
     answer.map_err(|error| {
         if error.is_corruption() {
             partition.seal(&error.to_string());

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use receipt_domain::{answer::Unanswerable, limits::REQUEST_MAX_BYTES};
 use receipt_log::{ErrorKind, LogError};
-use receipt_projector::Unserved;
+use receipt_projector::{ProjectorError, Unserved};
 use receipt_proto::{InvalidField, v1::ErrorReason};
 use receipt_store::StoreError;
 use tonic::{Code, Status};
@@ -253,6 +253,27 @@ pub(crate) fn log_silent() -> Status {
 pub(crate) fn log_slow() -> Status {
     let message = "the log does not answer; what was sent may or may not be in it";
     Problem::new(Code::Unavailable, ErrorReason::LogUnavailable, message).retry().into()
+}
+
+/// Partitions are folded aside already.
+pub(crate) fn replay_running() -> Status {
+    let message = "another call folds partitions aside: wait until it has ended, or cancel it";
+    Problem::new(Code::FailedPrecondition, ErrorReason::ReplayRunning, message).into()
+}
+
+/// A partition could not be folded aside, or did not take the place of its state.
+pub(crate) fn replay(error: &ProjectorError) -> Status {
+    match error {
+        ProjectorError::Stopped => {
+            let message = "the server is shutting down; the same call goes on from here";
+            Problem::new(Code::Unavailable, ErrorReason::ShuttingDown, message).retry().into()
+        }
+        error => {
+            tracing::error!(%error, "folding aside failed");
+            // For operators, who have to know.
+            internal(&error.to_string())
+        }
+    }
 }
 
 /// The store could not be read.

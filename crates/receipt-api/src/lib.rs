@@ -17,6 +17,7 @@ mod members;
 mod message;
 mod publish;
 mod receipts;
+mod replays;
 mod serve;
 mod service;
 mod states;

@@ -65,7 +65,7 @@ pub(crate) async fn mark(
         let number = read.number(api);
         // A partition that does not serve takes the mark all the same; from a group the fold ignores it.
         if let Ok(partition) = api.partition(number)
-            && partition.serving().is_ok()
+            && partition.serves().is_ok()
         {
             check_no_group(partition.clone(), read.conversation.clone()).await?;
         }

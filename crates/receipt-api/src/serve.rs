@@ -1,6 +1,6 @@
 //! The server: both services, health and reflection on one listener, until it is to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use receipt_domain::limits::REQUEST_MAX_BYTES;
 use receipt_log::Log;
@@ -36,6 +36,8 @@ pub struct Context {
     pub inboxes: Vec<Inbox>,
     /// How many streams there may be.
     pub stream_limits: StreamLimits,
+    /// Where partitions are folded aside, on the file system of their state.
+    pub replay_dir: PathBuf,
 }
 
 /// Why the server could not serve.
@@ -58,12 +60,11 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let Context { log, partitions, inboxes, stream_limits } = context;
     let (stop, mut stopping) = watch::channel(false);
     let (reporter, health_server) = tonic_health::server::health_reporter();
-    let health = Health::new(reporter, &partitions, log.reachable()).await;
+    let health = Health::new(reporter, &context.partitions, context.log.reachable()).await;
     let _watching = health.watch();
-    let services = Services(Arc::new(Api::new(log, partitions, inboxes, stream_limits, stopping.clone())));
+    let services = Services(Arc::new(Api::new(context, stopping.clone())));
     let router = router(services)?.add_service(health_server);
 
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

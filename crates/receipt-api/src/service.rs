@@ -7,7 +7,7 @@ use receipt_proto::v1::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, states, subscribe};
+use crate::{admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, replays, states, subscribe};
 
 /// Both services.
 #[derive(Clone)]
@@ -112,5 +112,23 @@ impl ReceiptAdminService for Services {
         request: Request<v1::RetryDeadLettersRequest>,
     ) -> Answer<v1::RetryDeadLettersResponse> {
         dead_letters::retry(&self.0, request).await
+    }
+
+    type RebuildPartitionsStream = replays::Responses<v1::RebuildPartitionsResponse>;
+
+    async fn rebuild_partitions(
+        &self,
+        request: Request<v1::RebuildPartitionsRequest>,
+    ) -> Answer<Self::RebuildPartitionsStream> {
+        replays::rebuild(&self.0, &request)
+    }
+
+    type VerifyPartitionsStream = replays::Responses<v1::VerifyPartitionsResponse>;
+
+    async fn verify_partitions(
+        &self,
+        request: Request<v1::VerifyPartitionsRequest>,
+    ) -> Answer<Self::VerifyPartitionsStream> {
+        replays::verify(&self.0, &request)
     }
 }

@@ -13,7 +13,7 @@ use receipt_log::{Log, Reader, StoredRecord, Topic};
 use receipt_projector::{Idle, Phase, Projection, ProjectorError};
 use receipt_proto::{delta, v1};
 use receipt_store::InboxStore;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::inbox::Inbox;
 
@@ -126,7 +126,12 @@ impl Projection for Machine {
         vec![self.reader.news()]
     }
 
-    fn ended(&self, phase: Phase) {
+    fn ready(&mut self, _: &Handle, stopped: &watch::Receiver<bool>) -> bool {
+        // What is sealed stays so until the next start.
+        !matches!(self.inbox.phase(), Phase::Sealed(_)) && !*stopped.borrow()
+    }
+
+    fn ended(&mut self, phase: Phase) {
         self.inbox.ended(phase);
     }
 }

@@ -71,6 +71,12 @@ impl DataDir {
         self.dir.join("receipts")
     }
 
+    /// Where partitions are folded aside.
+    #[must_use]
+    pub fn replay(&self) -> PathBuf {
+        self.dir.join("replay")
+    }
+
     /// Where the inbox projection's stores are.
     #[must_use]
     pub fn inboxes(&self) -> PathBuf {

@@ -67,6 +67,12 @@ pub enum ProjectorError {
         /// Why.
         source: std::io::Error,
     },
+    /// The partition does not fold.
+    #[error("the partition is sealed: {0}")]
+    Sealed(String),
+    /// A state that was folded aside did not take the place of the live one, which is closed.
+    #[error("the state was to be exchanged for one that was folded aside: {0}")]
+    Unexchanged(String),
     /// It was to stop, while it waited for the log or between two batches of a replay: not a fault.
     #[error("stopped")]
     Stopped,

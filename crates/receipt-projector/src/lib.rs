@@ -2,6 +2,7 @@
 //! from it, write. One thread a partition.
 
 mod append;
+mod aside;
 mod data_dir;
 mod dead_letter;
 mod decode;
@@ -13,17 +14,22 @@ mod machine;
 mod partition;
 mod projector;
 mod replay;
+mod requests;
+mod side_by_side;
 mod swap;
 mod verdicts;
+mod verified;
 mod worker;
 
+pub use aside::Aside;
 pub use data_dir::{DataDir, DataDirError};
 pub use dead_letter::{DeadLetter, Part, Source};
 pub use error::ProjectorError;
-pub use machine::Machine;
 pub use partition::{Offsets, Partition, Phase, Unserved};
 pub use projector::{Options, Projector, identity};
 pub use replay::{Replay, aside};
+pub use side_by_side::side_by_side;
 pub use swap::{discard, make_live, settle, take_back};
 pub use verdicts::Verdict;
+pub use verified::Verified;
 pub use worker::{Idle, Projection, spawn};

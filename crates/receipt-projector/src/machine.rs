@@ -1,70 +1,186 @@
 //! One partition's loop. Never the write first: what follows from a batch is in the log before the state says that the
 //! batch is applied, as a crash in between would lose it for good.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use metrics::{counter, gauge};
 use prost::Message;
+use receipt_codec::row::identity::Identity;
 use receipt_domain::{effects::Effects, event::Event, fold::Outcome, working_set::WorkingSet};
 use receipt_log::{Clock, Log, NewRecord, StoredRecord, Topic};
 use receipt_proto::v1;
-use receipt_store::Store;
-use tokio::sync::watch;
+use receipt_store::{Resources, Store, StoreError};
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     append, dead_letter, deltas,
     error::ProjectorError,
     folding::{Ends, Folding},
     partition::{Offsets, Partition, Phase},
-    worker::{Idle, Projection},
+    replay::Replay,
+    requests::Request,
+    swap,
+    worker::{self, Idle, Projection},
 };
 
+/// Offsets that no partition reaches.
+const NEVER: Offsets = Offsets { conversations: u64::MAX, reads: u64::MAX };
 /// How far log time may lag the clock before a tick is appended.
 const TICK_LAG_MAX_MS: u64 = 3_600_000;
 /// When to look again for records that the log has and has not given yet.
 const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
 
+/// Where a partition's store is, and what it is opened with.
+pub(crate) struct Home {
+    /// All partitions' stores.
+    pub(crate) stores: PathBuf,
+    pub(crate) resources: Resources,
+    pub(crate) identity: Identity,
+}
+
+impl Home {
+    /// Opens the live store; an exchange that was interrupted is settled first.
+    pub(crate) fn open(&self) -> Result<Store, ProjectorError> {
+        let number = self.identity.partition;
+        swap::settle(&self.stores, number)?;
+        Ok(Store::open(&self.stores.join(number.to_string()), &self.resources, &self.identity)?)
+    }
+}
+
 /// The machine of one partition.
-pub struct Machine {
-    folding: Folding,
+pub(crate) struct Machine {
+    /// `None` while it is sealed.
+    folding: Option<Folding>,
     live: Live,
+    home: Home,
     clock: Clock,
     /// The offset after the last tick that was appended here.
     ticked: u64,
+    runtime: Handle,
 }
 
 impl Machine {
-    /// Over a store that its partition has, checked against its log (R7).
-    ///
-    /// # Errors
-    /// If the two don't fit.
-    pub fn new(log: Log, store: Store, clock: Clock, partition: Partition) -> Result<Self, ProjectorError> {
-        let number = partition.number();
+    /// Over the store that its partition has, checked against its log (R7). Where that can't be right it is sealed.
+    pub(crate) fn new(
+        log: Log,
+        store: Result<Store, ProjectorError>,
+        partition: Partition,
+        home: Home,
+        clock: Clock,
+        runtime: Handle,
+    ) -> Self {
+        let live = Live { log, partition, dead_letters: Vec::new(), serve_from: NEVER, told: Offsets::default() };
+        let mut machine = Self { folding: None, live, home, clock, ticked: 0, runtime };
+        if let Err(error) = store.and_then(|store| machine.fold(store)) {
+            machine.ended(Phase::Sealed(error.to_string()));
+        }
+        machine
+    }
+
+    /// Folds on from where a store is, and serves once it is where the log ends now (R2).
+    fn fold(&mut self, store: Store) -> Result<(), ProjectorError> {
+        let (number, log) = (self.live.partition.number(), &self.live.log);
         let folding = Folding::new(log.clone(), store, number, None)?;
-        let serve_from = Offsets {
+        self.live.serve_from = Offsets {
             conversations: log.end_offset(Topic::Conversations, number),
             reads: log.end_offset(Topic::Reads, number),
         };
-        let applied = folding.applied();
-        let mut live = Live { log, partition, dead_letters: Vec::new(), serve_from, told: applied };
-        live.publish(applied);
-        Ok(Self { folding, live, clock, ticked: 0 })
+        self.live.dead_letters.clear();
+        self.live.publish(folding.applied());
+        self.folding = Some(folding);
+        Ok(())
     }
 
     /// An hour; less where messages are kept for only a few hours.
     fn tick_lag_max_ms(&self) -> u64 {
-        match self.folding.store().settings().retention_ms {
+        match self.home.identity.settings.retention_ms {
             0 => TICK_LAG_MAX_MS,
             retention_ms => TICK_LAG_MAX_MS.min((retention_ms / 4).max(1000)),
         }
     }
+
+    /// Does what it was asked for meanwhile.
+    fn answer_requests(&mut self, stopped: &watch::Receiver<bool>) -> Result<(), ProjectorError> {
+        let partition = self.live.partition.clone();
+        while let Some(request) = partition.0.requests.take() {
+            // Who asked may have gone away.
+            match request {
+                Request::Checkpoint { dir, done } => drop(done.send(self.checkpoint(&dir))),
+                Request::Exchange { aside, done } => {
+                    let exchanged = self.exchange(&aside, stopped);
+                    let sealed = if self.folding.is_none() { exchanged.as_ref().err() } else { None };
+                    let sealed = sealed.map(|error| ProjectorError::Unexchanged(error.to_string()));
+                    drop(done.send(exchanged));
+                    if let Some(error) = sealed {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<Offsets, ProjectorError> {
+        let folding = self.folding.as_ref().ok_or_else(|| self.sealed())?;
+        Ok(Offsets::of(folding.store().checkpoint(dir)?))
+    }
+
+    /// Why it does not fold.
+    fn sealed(&self) -> ProjectorError {
+        match self.live.partition.phase() {
+            Phase::Sealed(why) => ProjectorError::Sealed(why),
+            _ => ProjectorError::Stopped,
+        }
+    }
+
+    /// Folds a store on to where the live one is, and puts it in its place. Where that fails before anything is moved, the
+    /// live one stays.
+    fn exchange(&mut self, aside: &Path, stopped: &watch::Receiver<bool>) -> Result<Offsets, ProjectorError> {
+        let number = self.live.partition.number();
+        let store = Store::open(aside, &self.home.resources, &self.home.identity)?;
+        if let Some(folding) = &self.folding {
+            let replay = Replay { log: &self.live.log, partition: number, store: &store, to: folding.applied() };
+            replay.run(&self.runtime, stopped, |_, _| {})?;
+            // So that little is left to be flushed while queries wait for it to be closed.
+            folding.store().flush()?;
+        }
+        let applied = Offsets::of(store.flush()?);
+        close(store)?;
+        let was_serving = self.live.partition.serves().is_ok();
+        self.folding = None;
+        let home = &self.home;
+        let store = self.live.partition.reopen(|old| {
+            old.map_or(Ok(()), close)?;
+            swap::exchange(&home.stores, number, aside)?;
+            home.open()
+        })?;
+        if !was_serving {
+            self.live.partition.mended(applied);
+        }
+        self.fold(store)?;
+        tracing::info!(partition = number, ?applied, "folds on from the state that was folded aside");
+        Ok(applied)
+    }
+}
+
+/// A store is to be moved, so nobody else may have it.
+fn close(store: Store) -> Result<(), ProjectorError> {
+    store.close().map_err(|store| {
+        let dir = store.dir().display().to_string();
+        StoreError::Locked { dir }.into()
+    })
 }
 
 impl Projection for Machine {
     fn batch(&mut self, stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
-        let folded = self.folding.batch(&mut self.live, stopped)?;
+        self.answer_requests(stopped)?;
+        let Some(folding) = &mut self.folding else { return Err(self.sealed()) };
+        let folded = folding.batch(&mut self.live, stopped)?;
         // Past the last record there may be what is none: it is that far then, too, or who waits for it waits for ever.
-        let position = self.folding.position();
+        let position = folding.position();
         if position != self.live.told {
             self.live.publish(position);
         }
@@ -72,14 +188,15 @@ impl Projection for Machine {
     }
 
     fn idle(&mut self) -> Result<Idle, ProjectorError> {
+        let Some(folding) = &self.folding else { return Err(self.sealed()) };
         let (number, log) = (self.live.partition.number(), &self.live.log);
         let end = log.end_offset(Topic::Conversations, number).max(self.ticked);
-        if self.folding.position().conversations < end {
+        if folding.position().conversations < end {
             // There is more, which is on its way: perhaps the last tick.
             return Ok(Idle::Wait(ON_ITS_WAY_MAX));
         }
         let lag_max_ms = self.tick_lag_max_ms();
-        let lag_ms = self.clock.now_ms().saturating_sub(self.folding.log_time_ms());
+        let lag_ms = self.clock.now_ms().saturating_sub(folding.log_time_ms());
         if lag_ms <= lag_max_ms {
             return Ok(Idle::Wait(Duration::from_millis(lag_max_ms - lag_ms + 1)));
         }
@@ -98,15 +215,42 @@ impl Projection for Machine {
     }
 
     fn flush(&mut self) -> Result<(), ProjectorError> {
-        self.folding.store().flush()?;
+        if let Some(folding) = &self.folding {
+            folding.store().flush()?;
+        }
         Ok(())
     }
 
     fn news(&self) -> Vec<watch::Receiver<u64>> {
-        self.folding.news()
+        let mut news = self.folding.as_ref().map_or_else(Vec::new, Folding::news);
+        news.push(self.live.partition.0.requests.news());
+        news
     }
 
-    fn ended(&self, phase: Phase) {
+    fn ready(&mut self, runtime: &Handle, stopped: &watch::Receiver<bool>) -> bool {
+        let mut stopped = stopped.clone();
+        while self.folding.is_none() && !*stopped.borrow() {
+            let mut news = self.news();
+            for news in &mut news {
+                news.borrow_and_update();
+            }
+            match self.answer_requests(&stopped) {
+                Ok(()) if self.folding.is_some() => {}
+                Ok(()) => runtime.block_on(worker::changed(&mut news, &mut stopped, Duration::MAX)),
+                Err(error) => self.ended(Phase::Sealed(error.to_string())),
+            }
+        }
+        if self.folding.is_none() {
+            self.live.partition.0.requests.close();
+        }
+        self.folding.is_some()
+    }
+
+    fn ended(&mut self, phase: Phase) {
+        self.folding = None;
+        if phase == Phase::Stopped {
+            self.live.partition.0.requests.close();
+        }
         self.live.partition.ended(phase);
     }
 }

@@ -1,11 +1,19 @@
 //! What the rest of the service sees of a partition: how far it is, whether it serves, and its store.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use receipt_store::Store;
+use receipt_codec::row::identity::Identity;
+use receipt_store::{Durable, Store};
 use tokio::sync::watch;
 
-use crate::verdicts::{Verdict, Verdicts};
+use crate::{
+    error::ProjectorError,
+    requests::{Request, Requests},
+    verdicts::{Verdict, Verdicts},
+};
 
 /// The next offsets to be applied of a partition's two input topics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +25,18 @@ pub struct Offsets {
 }
 
 impl Offsets {
+    /// Up to where a store is durable.
+    #[must_use]
+    pub fn of(durable: Durable) -> Self {
+        Self { conversations: durable.conversations_offset, reads: durable.reads_offset }
+    }
+
+    /// Records up to here; on Kafka, offsets.
+    #[must_use]
+    pub fn records(self) -> u64 {
+        self.conversations + self.reads
+    }
+
     /// Whether a state at these offsets includes all that `other` names.
     #[must_use]
     pub fn include(&self, other: &Self) -> bool {
@@ -55,8 +75,10 @@ pub(crate) struct State {
 }
 
 pub(crate) struct Shared {
-    pub(crate) number: u32,
-    pub(crate) store: Option<Store>,
+    pub(crate) identity: Identity,
+    /// Whoever reads it has the lock for so long; who exchanges it has it alone.
+    pub(crate) store: RwLock<Option<Store>>,
+    pub(crate) requests: Requests,
     pub(crate) verdicts: Verdicts,
     pub(crate) state: watch::Sender<State>,
 }
@@ -69,7 +91,13 @@ impl Partition {
     /// Its number.
     #[must_use]
     pub fn number(&self) -> u32 {
-        self.0.number
+        self.0.identity.partition
+    }
+
+    /// What its store is created for.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
     }
 
     /// How far it is folded.
@@ -84,23 +112,65 @@ impl Partition {
         self.0.state.borrow().phase.clone()
     }
 
-    /// Its store, whether it serves or not; `None` where it could not be opened.
-    #[must_use]
-    pub fn store(&self) -> Option<&Store> {
-        self.0.store.as_ref()
+    /// Reads its store, whether it serves or not; `None` where it could not be opened. While it is exchanged for a new one
+    /// this waits, for as long as it takes to open that: not for async code.
+    pub fn with_store<T>(&self, read: impl FnOnce(&Store) -> T) -> Option<T> {
+        let store = self.0.store.read().unwrap_or_else(PoisonError::into_inner);
+        store.as_ref().map(read)
     }
 
-    /// Its store, if it serves.
+    /// Whether it serves.
     ///
     /// # Errors
     /// Why it does not.
-    pub fn serving(&self) -> Result<&Store, Unserved> {
+    pub fn serves(&self) -> Result<(), Unserved> {
         match self.phase() {
             Phase::CatchingUp => Err(Unserved::CatchingUp),
             Phase::Sealed(why) => Err(Unserved::Sealed(why)),
             Phase::Stopped => Err(Unserved::Stopped),
-            Phase::Serving => self.store().ok_or(Unserved::CatchingUp),
+            Phase::Serving => Ok(()),
         }
+    }
+
+    /// Reads its store, if it serves; else as [`Partition::with_store`].
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn serve<T>(&self, read: impl FnOnce(&Store) -> T) -> Result<T, Unserved> {
+        self.serves()?;
+        self.with_store(read).ok_or(Unserved::CatchingUp)
+    }
+
+    /// Makes a copy of its store in a directory that must not exist yet, and tells up to where that is folded. On the same
+    /// file system it costs little; folding waits meanwhile. Not for async code.
+    ///
+    /// # Errors
+    /// If the copy could not be made, or the partition does not fold.
+    pub fn checkpoint(&self, dir: &Path) -> Result<Offsets, ProjectorError> {
+        let dir: PathBuf = dir.to_owned();
+        self.0.requests.ask(|done| Request::Checkpoint { dir, done })
+    }
+
+    /// Puts a store that was folded aside, and that nobody has open, in the place of the live one, once it is folded up to
+    /// where that one is; tells up to where. Queries wait for as long as it takes to open it. A partition that was sealed
+    /// goes on with it. Not for async code.
+    ///
+    /// # Errors
+    /// If it is not of this partition, or can't be moved or opened.
+    pub fn exchange(&self, aside: &Path) -> Result<Offsets, ProjectorError> {
+        let aside: PathBuf = aside.to_owned();
+        self.0.requests.ask(|done| Request::Exchange { aside, done })
+    }
+
+    /// Runs what closes the store and opens another one, while nobody reads it.
+    pub(crate) fn reopen(
+        &self,
+        reopen: impl FnOnce(Option<Store>) -> Result<Store, ProjectorError>,
+    ) -> Result<Store, ProjectorError> {
+        let mut slot = self.0.store.write().unwrap_or_else(PoisonError::into_inner);
+        let store = reopen(slot.take())?;
+        *slot = Some(store.clone());
+        Ok(store)
     }
 
     /// Waits until it serves a state that includes these offsets. Bound it by a deadline.
@@ -135,7 +205,13 @@ impl Partition {
         self.ended(Phase::Sealed(why.to_owned()));
     }
 
-    /// It will serve no more.
+    /// It has a store that is right: it is to serve once that has caught up.
+    pub(crate) fn mended(&self, applied: Offsets) {
+        self.0.verdicts.restart(applied.conversations);
+        self.0.state.send_modify(|state| *state = State { applied, phase: Phase::CatchingUp });
+    }
+
+    /// It serves no more, unless it is mended.
     pub(crate) fn ended(&self, phase: Phase) {
         if let Phase::Sealed(why) = &phase {
             tracing::error!(partition = self.number(), %why, "sealed");

@@ -1,18 +1,22 @@
 //! All partitions of a node, each on a thread of its own.
 
-use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
+use std::{
+    path::PathBuf,
+    sync::{Arc, RwLock},
+    thread::JoinHandle,
+};
 
 use receipt_codec::row::identity::Identity;
 use receipt_domain::settings::Settings;
 use receipt_log::{Clock, Log};
-use receipt_store::{Resources, Store};
+use receipt_store::Resources;
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     error::ProjectorError,
-    machine::Machine,
+    machine::{Home, Machine},
     partition::{Offsets, Partition, Phase, Shared, State},
-    swap,
+    requests::Requests,
     verdicts::Verdicts,
     worker,
 };
@@ -45,11 +49,9 @@ impl Projector {
         let (stop, stopped) = watch::channel(false);
         let mut projector = Self { partitions: Vec::new(), threads: Vec::new(), stop };
         for number in 0..log.partitions() {
-            let (partition, machine) = open(log, options, number);
-            if let Some(machine) = machine {
-                let name = format!("fold-{number}");
-                projector.threads.push(worker::spawn(name, machine, runtime.clone(), stopped.clone())?);
-            }
+            let (partition, machine) = open(log, options, number, runtime);
+            let name = format!("fold-{number}");
+            projector.threads.push(worker::spawn(name, machine, runtime.clone(), stopped.clone())?);
             projector.partitions.push(partition);
         }
         Ok(projector)
@@ -79,28 +81,19 @@ pub fn identity(log: &Log, partition: u32, settings: Settings) -> Identity {
     Identity { log_id: *log.id().as_bytes(), partition, partitions: log.partitions(), settings, origin: log.origin() }
 }
 
-fn open(log: &Log, options: &Options, number: u32) -> (Partition, Option<Machine>) {
+fn open(log: &Log, options: &Options, number: u32, runtime: &Handle) -> (Partition, Machine) {
     let identity = identity(log, number, options.settings);
-    let dir = options.dir.join(number.to_string());
-    let store = swap::settle(&options.dir, number).and_then(|()| Ok(Store::open(&dir, &options.resources, &identity)?));
-    let applied = match &store {
-        Ok(store) => store.durable(),
-        Err(_) => receipt_store::Durable::default(),
-    };
-    let applied = Offsets { conversations: applied.conversations_offset, reads: applied.reads_offset };
+    let home = Home { stores: options.dir.clone(), resources: options.resources.clone(), identity };
+    let store = home.open();
+    let applied = store.as_ref().map_or_else(|_| Offsets::default(), |store| Offsets::of(store.durable()));
     let (state, _) = watch::channel(State { applied, phase: Phase::CatchingUp });
     let partition = Partition(Arc::new(Shared {
-        number,
-        store: store.as_ref().ok().cloned(),
+        identity: home.identity.clone(),
+        store: RwLock::new(store.as_ref().ok().cloned()),
+        requests: Requests::new(),
         verdicts: Verdicts::from(applied.conversations),
         state,
     }));
-    let machine = store.and_then(|store| Machine::new(log.clone(), store, options.clock.clone(), partition.clone()));
-    match machine {
-        Ok(machine) => (partition, Some(machine)),
-        Err(error) => {
-            partition.ended(Phase::Sealed(error.to_string()));
-            (partition, None)
-        }
-    }
+    let machine = Machine::new(log.clone(), store, partition.clone(), home, options.clock.clone(), runtime.clone());
+    (partition, machine)
 }

@@ -44,8 +44,7 @@ pub fn aside(dir: &Path, resources: &Resources, identity: &Identity, to: Offsets
 }
 
 fn durable(store: &Store) -> Offsets {
-    let durable = store.durable();
-    Offsets { conversations: durable.conversations_offset, reads: durable.reads_offset }
+    Offsets::of(store.durable())
 }
 
 /// A partition that is to be folded aside.
@@ -78,8 +77,8 @@ impl Replay<'_> {
         let mut news = folding.news();
         let mut stopped = stopped.clone();
         let mut flushed = Instant::now();
-        let all = sum(self.to);
-        told(sum(folding.position()), all);
+        let all = self.to.records();
+        told(folding.position().records(), all);
         while !folding.position().include(&self.to) {
             if *stopped.borrow() {
                 self.store.flush()?;
@@ -96,7 +95,7 @@ impl Replay<'_> {
             if !folding.batch(&mut Nothing, &stopped)? && !folding.position().include(&self.to) {
                 runtime.block_on(worker::changed(&mut news, &mut stopped, NEWS_MAX));
             }
-            told(sum(folding.position()), all);
+            told(folding.position().records(), all);
         }
         Ok(())
     }
@@ -119,10 +118,6 @@ impl Replay<'_> {
         }
         Ok(())
     }
-}
-
-fn sum(offsets: Offsets) -> u64 {
-    offsets.conversations + offsets.reads
 }
 
 /// The ends of a replay.

@@ -52,6 +52,12 @@ impl Places {
 /// # Errors
 /// If a directory can't be moved or deleted.
 pub fn make_live(stores: &Path, partition: u32, aside: &Path) -> Result<(), ProjectorError> {
+    exchange(stores, partition, aside)?;
+    delete(&Places::of(stores, partition).old)
+}
+
+/// As [`make_live`], but leaves the old one for [`settle`] to delete, which takes a while.
+pub(crate) fn exchange(stores: &Path, partition: u32, aside: &Path) -> Result<(), ProjectorError> {
     let places = Places::of(stores, partition);
     fs::create_dir_all(stores).map_err(failed(stores))?;
     // Of an earlier swap; what is aside now is newer.
@@ -59,8 +65,7 @@ pub fn make_live(stores: &Path, partition: u32, aside: &Path) -> Result<(), Proj
     rename(aside, &places.new)?;
     sync(stores)?;
     places.retire()?;
-    places.install()?;
-    delete(&places.old)
+    places.install()
 }
 
 /// Takes a store back aside that [`make_live`] had only begun to make live, to go on with it.

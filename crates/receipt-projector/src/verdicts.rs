@@ -45,6 +45,11 @@ impl Verdicts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets all, as events are folded again from this offset on.
+    pub(crate) fn restart(&self, offset: u64) {
+        *self.inner() = Inner { from_offset: offset, others: VecDeque::new() };
+    }
+
     /// Offsets come rising.
     pub(crate) fn remember(&self, offset: u64, outcome: &Outcome) {
         let verdict = match outcome {

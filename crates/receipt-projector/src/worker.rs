@@ -42,11 +42,14 @@ pub trait Projection: Send + 'static {
     /// If the flush failed.
     fn flush(&mut self) -> Result<(), ProjectorError>;
 
-    /// Of what it reads: a change wakes it.
+    /// Of what it reads, and of what it may be asked for: a change wakes it.
     fn news(&self) -> Vec<watch::Receiver<u64>>;
 
-    /// It will fold no more, for this reason.
-    fn ended(&self, phase: Phase);
+    /// Whether it can fold. Where it is sealed, it waits until it is mended; `false`: it folds no more.
+    fn ready(&mut self, runtime: &Handle, stopped: &watch::Receiver<bool>) -> bool;
+
+    /// It folds no more, for this reason, unless it is mended.
+    fn ended(&mut self, phase: Phase);
 }
 
 /// Runs a projection's partition on a thread of this name until `stopped` turns true.
@@ -59,9 +62,13 @@ pub fn spawn(
     runtime: Handle,
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, ProjectorError> {
-    let run = move || match run(&mut projection, &runtime, stopped) {
-        Ok(()) | Err(ProjectorError::Stopped) => projection.ended(Phase::Stopped),
-        Err(error) => projection.ended(Phase::Sealed(error.to_string())),
+    let run = move || {
+        while projection.ready(&runtime, &stopped) {
+            match run(&mut projection, &runtime, stopped.clone()) {
+                Ok(()) | Err(ProjectorError::Stopped) => return projection.ended(Phase::Stopped),
+                Err(error) => projection.ended(Phase::Sealed(error.to_string())),
+            }
+        }
     };
     Ok(std::thread::Builder::new().name(name).spawn(run)?)
 }
@@ -71,10 +78,11 @@ fn run(
     runtime: &Handle,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), ProjectorError> {
-    let mut news = projection.news();
     let mut dirty_since: Option<Instant> = None;
     while !*stopped.borrow() {
-        // Seen before the batch is read: what comes after it wakes the wait below.
+        // Seen before the batch is read: what comes after it wakes the wait below. Asked for anew each time, as a batch may
+        // have exchanged what it reads.
+        let mut news = projection.news();
         for news in &mut news {
             news.borrow_and_update();
         }

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
 use receipt_notifier::Notifier;
 use receipt_projector::{DataDir, Phase, Projector};
-use receipt_store::Resources;
+use receipt_store::{Resources, Store};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -46,6 +46,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         partitions: projector.partitions().to_vec(),
         inboxes: notifier.inboxes().to_vec(),
         stream_limits: config.stream_limits,
+        replay_dir: data_dir.replay(),
     };
     let until_asked = async move {
         // Nobody left to say so is as good a reason to stop.
@@ -97,7 +98,7 @@ fn announce(log: &Log, projector: &Projector, listener: &TcpListener) -> anyhow:
     for partition in projector.partitions() {
         let number = partition.number();
         // Folding goes on already; what was durable is what it went on from.
-        let from = partition.store().map(|store| store.durable()).unwrap_or_default();
+        let from = partition.with_store(Store::durable).unwrap_or_default();
         let end = |topic| log.end_offset(topic, number);
         match partition.phase() {
             Phase::Sealed(why) => println!("partition {number} does not serve: {why}"),

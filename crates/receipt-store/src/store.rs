@@ -87,6 +87,14 @@ impl Store {
         })))
     }
 
+    /// Closes it, so that its directory can be moved. What is not flushed is written.
+    ///
+    /// # Errors
+    /// Gives it back where somebody else has it too.
+    pub fn close(self) -> Result<(), Self> {
+        Arc::try_unwrap(self.0).map(drop).map_err(Self)
+    }
+
     /// Its directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -88,7 +88,7 @@ fn caught_up(runtime: &Runtime, log: &Log, partition: &Partition) {
 }
 
 fn receipt(partition: &Partition, conversation: &str, n: usize) -> Receipt {
-    partition.serving().unwrap().view().unwrap().receipt(&id(conversation), &message(n), None).unwrap().unwrap()
+    partition.serve(|store| store.view().unwrap().receipt(&id(conversation), &message(n), None).unwrap().unwrap()).unwrap()
 }
 
 #[test]
@@ -167,10 +167,9 @@ fn s17_a_mark_over_more_messages_than_one_write_takes_reaches_them_all() {
     }
     assert_eq!(receipt(partition, "g", MESSAGES).read_count, 0, "sent between the two stays");
     assert_eq!(receipt(partition, "g", MESSAGES + 1).read_count, 1);
-    let mut view = partition.serving().unwrap().view().unwrap();
-    let states = view.states(&id("g"), &message(MESSAGES), None, &[user("bob"), user("cy")]).unwrap().unwrap();
-    assert_eq!(states.states, [ReaderState::NotInAudience, ReaderState::Unread]);
-    drop(view);
+    let users = [user("bob"), user("cy")];
+    let states = partition.serve(|store| store.view().unwrap().states(&id("g"), &message(MESSAGES), None, &users));
+    assert_eq!(states.unwrap().unwrap().unwrap().states, [ReaderState::NotInAudience, ReaderState::Unread]);
     runtime.block_on(projector.stop());
 }
 
@@ -220,7 +219,7 @@ fn r2_a_restart_folds_nothing_twice() {
     let partition = &projector.partitions()[0];
     caught_up(&runtime, &log, partition);
     assert_eq!(receipt(partition, "g", 1).read_count, 2);
-    let progress = partition.store().unwrap().view().unwrap().progress().clone();
+    let progress = partition.with_store(|store| store.view().unwrap().progress().clone()).unwrap();
     assert_eq!((progress.messages, progress.receipts), (1, 2));
     assert_eq!(partition.verdict(0), Verdict::Forgotten, "folded by an earlier process");
     runtime.block_on(projector.stop());

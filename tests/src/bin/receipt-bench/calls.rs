@@ -56,6 +56,7 @@ async fn measure() -> anyhow::Result<()> {
             partitions: projector.partitions().to_vec(),
             inboxes: notifier.inboxes().to_vec(),
             stream_limits: receipt_api::StreamLimits::default(),
+            replay_dir: dir.path().join("replay"),
         };
         let server = tokio::spawn(receipt_api::serve(context, listener, async {
             let _ = stopped.await;

@@ -116,13 +116,16 @@ pub(crate) fn whole(log: &Log, dir: PathBuf) -> anyhow::Result<Folded> {
     let (took, cpu_s) = (start.elapsed(), cpu_s()? - cpu);
     let mut folded = Folded { took, cpu_s, receipts: 0, messages: 0, disk_bytes: 0 };
     for partition in projector.partitions() {
-        let store = partition.store().context("a store")?;
-        let progress = store.view()?.progress().clone();
+        let read = partition.with_store(|store| {
+            let progress = store.view()?.progress().clone();
+            store.flush()?;
+            store.compact();
+            anyhow::Ok((progress, store.disk_bytes()))
+        });
+        let (progress, disk_bytes) = read.context("a store")??;
         folded.receipts += progress.receipts;
         folded.messages += progress.messages;
-        store.flush()?;
-        store.compact();
-        folded.disk_bytes += store.disk_bytes();
+        folded.disk_bytes += disk_bytes;
     }
     runtime.block_on(projector.stop());
     Ok(folded)

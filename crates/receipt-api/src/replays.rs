@@ -1,0 +1,180 @@
+//! For operators: partitions are folded anew beside their state, to prove it or to take its place.
+
+use std::{
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::Stream;
+use receipt_log::Log;
+use receipt_projector::{Aside, Offsets, Partition, ProjectorError};
+use receipt_proto::v1::{
+    self, rebuild_partitions_response::Told as Rebuild, verify_partitions_response::Told as Verify,
+};
+use receipt_store::Resources;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::{api::Api, dead_letters::check_partition, error};
+
+const MIB: usize = 1 << 20;
+/// Memory of what is folded aside, so that what serves keeps its own.
+const CACHE_BYTES: usize = 64 * MIB;
+const WRITE_BUFFER_BYTES: usize = 128 * MIB;
+/// Responses that wait for a client.
+const WAITING_MAX: usize = 16;
+/// How often it is told how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// The responses of one call.
+pub(crate) type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Where partitions are folded aside, one call at a time.
+pub(crate) struct Replays {
+    dir: PathBuf,
+    one: Arc<Semaphore>,
+}
+
+impl Replays {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, one: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// The place of a command, for as long as the permit is held.
+    fn take(&self, command: &str) -> Result<(PathBuf, OwnedSemaphorePermit), Status> {
+        let permit = Arc::clone(&self.one).try_acquire_owned().map_err(|_| error::replay_running())?;
+        Ok((self.dir.join(command), permit))
+    }
+}
+
+/// RebuildPartitions.
+pub(crate) fn rebuild(
+    api: &Api,
+    request: &Request<v1::RebuildPartitionsRequest>,
+) -> Result<Response<Responses<v1::RebuildPartitionsResponse>>, Status> {
+    let partitions = partitions(api, request.get_ref().partition)?;
+    let (dir, permit) = api.replays.take("rebuild")?;
+    let response = |told| v1::RebuildPartitionsResponse { told: Some(told) };
+    let work = move |teller: &Teller<_>, aside: &Aside<'_>| {
+        for partition in &partitions {
+            let progress = |progress| response(Rebuild::Progress(progress));
+            let applied = aside.rebuild_live(partition, teller.progress(partition, progress))?;
+            if !teller.tell(response(Rebuild::Rebuilt(rebuilt(partition, applied)))) {
+                break;
+            }
+        }
+        Ok(())
+    };
+    Ok(stream(api, dir, permit, work))
+}
+
+/// VerifyPartitions.
+pub(crate) fn verify(
+    api: &Api,
+    request: &Request<v1::VerifyPartitionsRequest>,
+) -> Result<Response<Responses<v1::VerifyPartitionsResponse>>, Status> {
+    let partitions = partitions(api, request.get_ref().partition)?;
+    let (dir, permit) = api.replays.take("verify")?;
+    let response = |told| v1::VerifyPartitionsResponse { told: Some(told) };
+    let work = move |teller: &Teller<_>, aside: &Aside<'_>| {
+        for partition in &partitions {
+            let progress = |progress| response(Verify::Progress(progress));
+            let (applied, found) = aside.verify_live(partition, teller.progress(partition, progress))?;
+            if !teller.tell(response(Verify::Verified(found.told(partition.number(), applied)))) {
+                break;
+            }
+        }
+        Ok(())
+    };
+    Ok(stream(api, dir, permit, work))
+}
+
+fn partitions(api: &Api, only: Option<u32>) -> Result<Vec<Partition>, Status> {
+    let Some(number) = only else { return Ok(api.partitions.clone()) };
+    check_partition(&api.log, "partition", number)?;
+    let partition = api.partition(number).map_err(|why| error::unserved(number, &why))?;
+    Ok(vec![partition.clone()])
+}
+
+/// Tells a client what becomes of its call.
+struct Teller<T>(mpsc::Sender<Result<T, Status>>);
+
+impl<T> Teller<T> {
+    /// `false`: nobody listens.
+    fn tell(&self, response: T) -> bool {
+        self.0.blocking_send(Ok(response)).is_ok()
+    }
+
+    /// Tells now and then how far a partition is; not to a client that does not read.
+    fn progress(
+        &self,
+        partition: &Partition,
+        response: impl Fn(v1::ReplayProgress) -> T,
+    ) -> impl FnMut(u64) {
+        let mut told: Option<Instant> = None;
+        move |records_folded| {
+            if told.is_some_and(|told| told.elapsed() < PROGRESS_EVERY) {
+                return;
+            }
+            told = Some(Instant::now());
+            let (partition, records) = (partition.number(), partition.applied().records());
+            drop(self.0.try_send(Ok(response(v1::ReplayProgress { partition, records_folded, records }))));
+        }
+    }
+}
+
+/// Runs it on a thread that may wait, until it is done, its client is gone, or the server is to stop.
+fn stream<T: Send + 'static>(
+    api: &Api,
+    dir: PathBuf,
+    permit: OwnedSemaphorePermit,
+    work: impl FnOnce(&Teller<T>, &Aside<'_>) -> Result<(), ProjectorError> + Send + 'static,
+) -> Response<Responses<T>> {
+    let (told, responses) = mpsc::channel(WAITING_MAX);
+    let (stop, stopped) = watch::channel(false);
+    let (listener, mut stopping) = (told.clone(), api.stopping());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = listener.closed() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            // It has ended.
+            () = stop.closed() => return,
+        }
+        stop.send_replace(true);
+    });
+    let (log, runtime): (Log, _) = (api.log.clone(), Handle::current());
+    tokio::task::spawn_blocking(move || {
+        let resources = Resources::new(CACHE_BYTES, WRITE_BUFFER_BYTES);
+        let aside = Aside { log: &log, resources: &resources, dir: &dir, runtime: &runtime, stopped: &stopped };
+        let teller = Teller(told);
+        let done = work(&teller, &aside);
+        // Not empty where it was stopped, for the next call to go on from.
+        let _ = std::fs::remove_dir(&dir);
+        if let Some(above) = dir.parent() {
+            let _ = std::fs::remove_dir(above);
+        }
+        drop(permit);
+        if let Err(why) = done {
+            let _ = teller.0.blocking_send(Err(error::replay(&why)));
+        }
+    });
+    Response::new(Box::pin(ReceiverStream::new(responses)))
+}
+
+fn rebuilt(partition: &Partition, applied: Offsets) -> v1::RebuiltPartition {
+    let progress = partition.with_store(|store| store.view().map(|view| view.progress().clone()));
+    let progress = progress.and_then(Result::ok).unwrap_or_default();
+    v1::RebuiltPartition {
+        partition: partition.number(),
+        conversations_offset: applied.conversations,
+        reads_offset: applied.reads,
+        messages: progress.messages,
+        receipts: progress.receipts,
+    }
+}

@@ -10,14 +10,7 @@ use receipt_store::{StoreError, View};
 use tokio::sync::{Mutex, watch};
 use tonic::Status;
 
-use crate::{
-    deadline::Deadline,
-    error,
-    replays::Replays,
-    serve::Context,
-    streams::Streams,
-    token::Positions,
-};
+use crate::{deadline::Deadline, error, replays::Replays, serve::Context, streams::Streams, token::Positions};
 
 /// How long calls that wait may go on waiting once the server is to stop.
 const STOPPING_GRACE: Duration = Duration::from_secs(1);

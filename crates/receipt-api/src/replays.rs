@@ -112,11 +112,7 @@ impl<T> Teller<T> {
     }
 
     /// Tells now and then how far a partition is; not to a client that does not read.
-    fn progress(
-        &self,
-        partition: &Partition,
-        response: impl Fn(v1::ReplayProgress) -> T,
-    ) -> impl FnMut(u64) {
+    fn progress(&self, partition: &Partition, response: impl Fn(v1::ReplayProgress) -> T) -> impl FnMut(u64) {
         let mut told: Option<Instant> = None;
         move |records_folded| {
             if told.is_some_and(|told| told.elapsed() < PROGRESS_EVERY) {

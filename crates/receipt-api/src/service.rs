@@ -7,7 +7,9 @@ use receipt_proto::v1::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, replays, states, subscribe};
+use crate::{
+    admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, replays, states, subscribe,
+};
 
 /// Both services.
 #[derive(Clone)]

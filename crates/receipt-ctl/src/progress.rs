@@ -23,6 +23,7 @@ pub(crate) struct Progress {
 
 struct Lines {
     total: u64,
+    position: u64,
     start_at: u64,
     start: Instant,
     said: Instant,
@@ -33,7 +34,7 @@ impl Progress {
     pub(crate) fn new(unit: &'static str, total: u64, quiet: bool) -> Self {
         if quiet || !std::io::stderr().is_terminal() {
             let now = Instant::now();
-            let lines = Lines { total, start_at: 0, start: now, said: now };
+            let lines = Lines { total, position: 0, start_at: 0, start: now, said: now };
             return Self { unit, bar: ProgressBar::hidden(), lines: Some(Arc::new(Mutex::new(lines))) };
         }
         let bar = ProgressBar::new(total);
@@ -64,7 +65,38 @@ impl Progress {
         self.bar.inc(count);
         self.bar.reset_eta();
         if let Some(lines) = &self.lines {
-            lines.lock().unwrap_or_else(PoisonError::into_inner).start_at += count;
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.start_at += count;
+            lines.position += count;
+        }
+    }
+
+    /// Follows a partition that is folded, of several side by side: it is told where that is, first of all what was folded
+    /// before.
+    pub(crate) fn part(&self, partition: u32) -> impl FnMut(u64) + use<> {
+        let (progress, mut last) = (self.clone(), None);
+        move |position| {
+            match last {
+                None => {
+                    if position > 0 {
+                        let before = format!("{position} {} were folded before", progress.unit);
+                        progress.say(&format!("partition {partition}: {before}; going on from there"));
+                    }
+                    progress.skipped(position);
+                }
+                Some(last) => progress.more(position.saturating_sub(last)),
+            }
+            last = Some(position);
+        }
+    }
+
+    /// So many more are done.
+    pub(crate) fn more(&self, count: u64) {
+        self.bar.inc(count);
+        if let Some(lines) = &self.lines {
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.position += count;
+            self.line(&mut lines);
         }
     }
 
@@ -73,13 +105,22 @@ impl Progress {
         self.bar.set_position(position);
         let Some(lines) = &self.lines else { return };
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.position = position;
+        self.line(&mut lines);
+    }
+
+    /// Writes one, if it is time.
+    fn line(&self, lines: &mut Lines) {
         if lines.said.elapsed() < LINE_EVERY {
             return;
         }
         lines.said = Instant::now();
+        let (position, total) = (lines.position, lines.total);
         let milliseconds = lines.start.elapsed().as_millis().max(1);
         let rate = u128::from(position.saturating_sub(lines.start_at)) * 1000 / milliseconds;
-        eprintln!("{position} of {} {}, {rate} a second", lines.total, self.unit);
+        let left = u128::from(total.saturating_sub(position)).checked_div(rate);
+        let left = left.map_or_else(String::new, |seconds| format!(", {seconds} s left"));
+        eprintln!("{position} of {total} {}, {rate} a second{left}", self.unit);
     }
 
     /// Something that people should know meanwhile.

@@ -131,11 +131,7 @@ impl Aside<'_> {
     ///
     /// # Errors
     /// [`ProjectorError::Stopped`] when it was: the same call goes on; else if log or store fail, and the live one stays.
-    pub fn rebuild_live(
-        &self,
-        partition: &Partition,
-        mut told: impl FnMut(u64),
-    ) -> Result<Offsets, ProjectorError> {
+    pub fn rebuild_live(&self, partition: &Partition, mut told: impl FnMut(u64)) -> Result<Offsets, ProjectorError> {
         let number = partition.number();
         let mut to = partition.applied();
         let store = self.fold(partition.identity(), to, &mut told)?;

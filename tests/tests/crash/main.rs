@@ -16,6 +16,7 @@ mod kills;
 mod load;
 mod oracle;
 mod proxy;
+mod rebuilds;
 mod resume;
 mod site;
 mod slow;

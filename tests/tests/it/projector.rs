@@ -88,7 +88,9 @@ fn caught_up(runtime: &Runtime, log: &Log, partition: &Partition) {
 }
 
 fn receipt(partition: &Partition, conversation: &str, n: usize) -> Receipt {
-    partition.serve(|store| store.view().unwrap().receipt(&id(conversation), &message(n), None).unwrap().unwrap()).unwrap()
+    partition
+        .serve(|store| store.view().unwrap().receipt(&id(conversation), &message(n), None).unwrap().unwrap())
+        .unwrap()
 }
 
 #[test]

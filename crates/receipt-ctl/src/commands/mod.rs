@@ -42,7 +42,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Load(command) => command.run(addr, output).await,
         Command::Topics(command) => command.run(output).await,
         Command::Log(command) => command.run(output).await,
-        Command::Replay(command) => command.run(output).await,
+        Command::Replay(command) => command.run(addr, output).await,
     }
 }
 

@@ -1,11 +1,18 @@
-//! `receiptctl replay`: state and log of a receiptd that is stopped, one against the other.
+//! `receiptctl replay`: state and log, one against the other.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use receipt_log::KafkaOptions;
-use receipt_store::Difference;
+use receipt_proto::v1;
+use receipt_store::Place;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -13,7 +20,7 @@ use super::log::stopped_by_ctrl_c;
 use crate::{
     kafka::setting,
     output::{Output, table},
-    replay::{self, Changes, Outcome, Rebuilt, Site, Verified},
+    replay::{self, Changes, Site},
 };
 
 /// Fold the log anew: to prove the state, or to replace it.
@@ -32,22 +39,26 @@ enum Command {
 /// Of which receiptd, and which partition.
 #[derive(Debug, Args)]
 struct Which {
-    /// The data directory of a receiptd that is stopped.
+    /// The data directory of a receiptd that is stopped. Left out: the receiptd at --addr does it while it serves.
     #[arg(long, value_name = "DIR", env = "RECEIPTD_DATA_DIR")]
-    data_dir: PathBuf,
-    /// Brokers of the Kafka cluster that its log is on, HOST:PORT with commas between. Left out: its log is in the data
-    /// directory.
-    #[arg(long, value_name = "SERVERS", env = "RECEIPTD_KAFKA")]
+    data_dir: Option<PathBuf>,
+    /// Of a stopped receiptd, brokers of the Kafka cluster that its log is on, HOST:PORT with commas between. Left out: its
+    /// log is in the data directory.
+    #[arg(long, value_name = "SERVERS", env = "RECEIPTD_KAFKA", requires = "data_dir")]
     kafka: Option<String>,
     /// What the names of the topics on Kafka begin with.
     #[arg(long, value_name = "PREFIX", env = "RECEIPTD_TOPIC_PREFIX", default_value = "", hide_default_value = true)]
     topic_prefix: String,
     /// A setting of librdkafka, such as security.protocol=SASL_SSL. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, requires = "kafka")]
     kafka_setting: Vec<(String, String)>,
     /// This partition only.
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
+    /// Of a stopped receiptd, fold so many partitions at a time. Left out: as many as there are cores. One that serves
+    /// folds one at a time.
+    #[arg(long, value_name = "N", requires = "data_dir", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 }
 
 /// Compare the state with what its log says, entry by entry.
@@ -56,30 +67,39 @@ struct Which {
 /// and the first entries that differ, with what the state has and what the log says. Nothing of the state changes.
 /// Interrupted, the same command goes on. Exit code 0: all are equal; 1: one differs or cannot be read.
 ///
+/// A receiptd that serves compares a copy of its state at this moment, one partition after the other, and goes on serving.
+///
 /// What depends on the order in which the two topics were folded, and shows in no answer, is not compared: how far
 /// up-to reads are expanded, and how far a message has applied its group's leaves.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  receiptctl replay verify
   receiptctl replay verify --data-dir /var/lib/receiptd
   receiptctl replay verify --data-dir /var/lib/receiptd --kafka 127.0.0.1:9092 --partition 3 --json")]
 struct Verify {
     #[command(flatten)]
     which: Which,
     /// Fold aside in DIR/replay of this directory, and not of the data directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "data_dir")]
     aside: Option<PathBuf>,
 }
 
 /// Fold the state anew from the log, and put it in the place of the one that is there.
 ///
-/// All partitions, or one, are folded aside in DIR/replay, from the log's beginning to its end. Then each takes the place
-/// of the live one, which is deleted. Interrupted, the same command goes on; whenever that is, the next start of receiptd
-/// finds a complete store. With other settings it is the way to change them: all partitions are folded by these, and
+/// All partitions, or one, are folded aside in DIR/replay, from the log's beginning to where the state is. Then each takes
+/// the place of the live one, which is deleted. Nobody is told anything anew. Interrupted, the same command goes on;
+/// whenever that is, the next start of receiptd finds a complete store.
+///
+/// A receiptd that serves goes on serving meanwhile, and takes one partition after the other; queries wait for as long as
+/// it takes to open a store. A partition that is sealed serves again, if its state was what was wrong.
+///
+/// On a stopped receiptd it is also the way to change settings of the fold: all partitions are folded by these, and
 /// inboxes of the old ones are deleted, for the next start to fold anew.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  receiptctl replay rebuild --partition 3
   receiptctl replay rebuild --data-dir /var/lib/receiptd --partition 3
   receiptctl replay rebuild --data-dir /var/lib/receiptd --retention 90d")]
 struct Rebuild {
@@ -90,38 +110,45 @@ struct Rebuild {
 }
 
 impl Which {
-    async fn open(&self) -> anyhow::Result<Site> {
+    fn threads(&self) -> usize {
+        self.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+
+    async fn open(&self, data_dir: &Path) -> anyhow::Result<Site> {
         let settings: BTreeMap<_, _> = self.kafka_setting.iter().cloned().collect();
         let topic_prefix = self.topic_prefix.clone();
         let kafka =
             self.kafka.clone().map(|servers| KafkaOptions { topic_prefix, settings, ..KafkaOptions::new(servers) });
-        Site::open(&self.data_dir, kafka).await
+        Site::open(data_dir, kafka).await
     }
 }
 
 impl Replay {
-    pub(crate) async fn run(self, output: Output) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         match self.command {
-            Command::Verify(command) => command.run(output).await,
-            Command::Rebuild(command) => command.run(output).await,
+            Command::Verify(command) => command.run(addr, output).await,
+            Command::Rebuild(command) => command.run(addr, output).await,
         }
     }
 }
 
 impl Verify {
-    async fn run(self, output: Output) -> anyhow::Result<()> {
+    async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
-        let site = self.which.open().await?;
-        let partitions = site.partitions(self.which.partition)?;
-        let log = site.log.origin();
-        let aside = site.aside("verify", self.aside.as_deref());
-        let runtime = Handle::current();
-        let verified = tokio::task::spawn_blocking(move || {
-            replay::verify(&site, &partitions, &aside, &stop, &runtime, output.json)
-        })
-        .await??;
-        let wrong: Vec<_> = verified.iter().filter(|one| !one.outcome.is_equal()).map(|one| one.partition).collect();
+        let (log, verified) = match &self.which.data_dir {
+            None => (None, replay::verify_live(addr, self.which.partition, stop, output.json).await?),
+            Some(data_dir) => {
+                let site = self.which.open(data_dir).await?;
+                let partitions = site.partitions(self.which.partition)?;
+                let log = site.log.origin();
+                let aside = site.aside("verify", self.aside.as_deref());
+                let (runtime, threads) = (Handle::current(), self.which.threads());
+                let verify = move || replay::verify(&site, &partitions, threads, &aside, &stop, &runtime, output.json);
+                (Some(log), tokio::task::spawn_blocking(verify).await??)
+            }
+        };
+        let wrong: Vec<_> = verified.iter().filter(|one| !one.equal).map(|one| one.partition.to_string()).collect();
         let seconds = start.elapsed().as_secs_f64();
         let json = json!({
             "log": log,
@@ -131,92 +158,104 @@ impl Verify {
         });
         output.print(&json, || verified_text(&verified, seconds))?;
         if !wrong.is_empty() {
-            let wrong: Vec<_> = wrong.iter().map(u32::to_string).collect();
             bail!("not as the log says: partition {}", wrong.join(", "));
         }
         Ok(())
     }
 }
 
-fn verified_json(one: &Verified) -> Value {
+fn verified_json(one: &v1::VerifiedPartition) -> Value {
     let mut json = json!({
         "partition": one.partition,
-        "equal": one.outcome.is_equal(),
-        "conversations_offset": one.applied.conversations,
-        "reads_offset": one.applied.reads,
+        "equal": one.equal,
+        "conversations_offset": one.conversations_offset,
+        "reads_offset": one.reads_offset,
     });
-    match &one.outcome {
-        Outcome::Compared(found) => {
-            json["state"] = json!({ "digest": found.this.digest.to_string(), "rows": found.this.rows });
-            json["log"] = json!({ "digest": found.other.digest.to_string(), "rows": found.other.rows });
-            json["differences"] = json!(found.differences);
-            json["first"] = found.first.iter().map(difference_json).collect();
-        }
-        Outcome::Wrong(why) => json["error"] = json!(why),
+    if one.error.is_empty() {
+        json["state"] = json!({ "digest": one.state_digest, "rows": one.state_rows });
+        json["log"] = json!({ "digest": one.log_digest, "rows": one.log_rows });
+        json["differences"] = json!(one.differences);
+        json["first"] = one.first.iter().map(difference_json).collect();
+    } else {
+        json["error"] = json!(one.error);
     }
     json
 }
 
-fn difference_json(difference: &Difference) -> Value {
-    let Difference { place, this, other } = difference;
+fn difference_json(difference: &v1::StateDifference) -> Value {
+    let named = |text: &String| (!text.is_empty()).then(|| text.clone());
     json!({
-        "row": place.row,
-        "conversation": place.conversation,
-        "message": place.message,
-        "user": place.user,
-        "more": place.more,
-        "state": this,
-        "log": other,
+        "row": difference.row,
+        "conversation": named(&difference.conversation_id),
+        "message": named(&difference.message_id),
+        "user": named(&difference.user_id),
+        "more": difference.more,
+        "state": difference.state,
+        "log": difference.log,
     })
 }
 
-fn verified_text(verified: &[Verified], seconds: f64) -> String {
+fn verified_text(verified: &[v1::VerifiedPartition], seconds: f64) -> String {
     let header = ["partition", "conversations up to", "reads up to", "digest of the state", "digest by the log", ""];
     let rows = verified.iter().map(|one| {
-        let (state, log, result) = match &one.outcome {
-            Outcome::Compared(found) if one.outcome.is_equal() => {
-                (found.this.digest.to_string(), found.other.digest.to_string(), "equal".to_owned())
-            }
-            Outcome::Compared(found) => {
-                let result = format!("{} entries differ", found.differences);
-                (found.this.digest.to_string(), found.other.digest.to_string(), result)
-            }
-            Outcome::Wrong(_) => (String::new(), String::new(), "not compared".to_owned()),
+        let result = match one {
+            one if one.equal => "equal".to_owned(),
+            one if one.error.is_empty() => format!("{} entries differ", one.differences),
+            _ => "not compared".to_owned(),
         };
-        let short = |digest: String| digest.get(..16).unwrap_or_default().to_owned();
-        let [conversations, reads] = [one.applied.conversations, one.applied.reads].map(|offset| offset.to_string());
-        [one.partition.to_string(), conversations, reads, short(state), short(log), result]
+        let short = |digest: &str| digest.get(..16).unwrap_or_default().to_owned();
+        let [conversations, reads] = [one.conversations_offset, one.reads_offset].map(|offset| offset.to_string());
+        let (state, log) = (short(&one.state_digest), short(&one.log_digest));
+        [one.partition.to_string(), conversations, reads, state, log, result]
     });
     let mut text = table(header, rows);
     for one in verified {
-        match &one.outcome {
-            Outcome::Wrong(why) => {
-                let _ = write!(text, "\npartition {}: {why}", one.partition);
-            }
-            Outcome::Compared(found) => {
-                for Difference { place, this, other } in &found.first {
-                    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-                    let (state, log) = (shown(this), shown(other));
-                    let _ = write!(text, "\npartition {}: {place}\n  state: {state}\n  log:   {log}", one.partition);
-                }
-            }
+        if !one.error.is_empty() {
+            let _ = write!(text, "\npartition {}: {}", one.partition, one.error);
+        }
+        for difference in &one.first {
+            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+            let (state, log) = (shown(&difference.state), shown(&difference.log));
+            let place = place(difference);
+            let _ = write!(text, "\npartition {}: {place}\n  state: {state}\n  log:   {log}", one.partition);
         }
     }
-    let records: u64 = verified.iter().map(|one| one.applied.conversations + one.applied.reads).sum();
+    let records: u64 = verified.iter().map(|one| one.conversations_offset + one.reads_offset).sum();
     format!("{text}\n{records} records; {seconds:.1} s")
 }
 
+fn place(difference: &v1::StateDifference) -> Place {
+    let named = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Place {
+        row: difference.row.clone(),
+        conversation: named(&difference.conversation_id),
+        message: named(&difference.message_id),
+        user: named(&difference.user_id),
+        more: difference.more.clone(),
+    }
+}
+
 impl Rebuild {
-    async fn run(self, output: Output) -> anyhow::Result<()> {
+    async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
-        let site = self.which.open().await?;
+        let Some(data_dir) = &self.which.data_dir else {
+            if self.changes.are_any_given() {
+                bail!("settings are changed on a stopped receiptd: stop it, and give its --data-dir");
+            }
+            let rebuilt = replay::rebuild_live(addr, self.which.partition, stop, output.json).await?;
+            let seconds = start.elapsed().as_secs_f64();
+            let json =
+                json!({ "partitions": rebuilt.iter().map(rebuilt_json).collect::<Vec<_>>(), "seconds": seconds });
+            return output.print(&json, || format!("{}\n{seconds:.1} s", rebuilt_table(&rebuilt)));
+        };
+        let site = self.which.open(data_dir).await?;
         let partitions = site.partitions(self.which.partition)?;
         let settings = self.changes.target(&site)?;
         let log = site.log.origin();
-        let runtime = Handle::current();
+        let (runtime, threads) = (Handle::current(), self.which.threads());
         let rebuilt = tokio::task::spawn_blocking(move || {
-            replay::rebuild(&site, &partitions, settings, &stop, &runtime, output.json)
+            replay::rebuild(&site, &partitions, threads, settings, &stop, &runtime, output.json)
         })
         .await??;
         let seconds = start.elapsed().as_secs_f64();
@@ -229,16 +268,10 @@ impl Rebuild {
             "seconds": seconds,
         });
         output.print(&json, || {
-            let header = ["partition", "conversations up to", "reads up to", "messages", "receipts"];
-            let rows = rebuilt.iter().map(|one| {
-                let Rebuilt { partition, applied, messages, receipts } = one;
-                [u64::from(*partition), applied.conversations, applied.reads, *messages, *receipts]
-                    .map(|number| number.to_string())
-            });
             let duration = |ms| humantime::format_duration(std::time::Duration::from_millis(ms));
             format!(
                 "{}\nfolded with retention {}, early window {}, at most {} members of a group; {seconds:.1} s",
-                table(header, rows),
+                rebuilt_table(&rebuilt),
                 duration(settings.retention_ms),
                 duration(settings.early_window_ms),
                 settings.max_group_members,
@@ -247,11 +280,20 @@ impl Rebuild {
     }
 }
 
-fn rebuilt_json(one: &Rebuilt) -> Value {
+fn rebuilt_table(rebuilt: &[v1::RebuiltPartition]) -> String {
+    let header = ["partition", "conversations up to", "reads up to", "messages", "receipts"];
+    let rows = rebuilt.iter().map(|one| {
+        [u64::from(one.partition), one.conversations_offset, one.reads_offset, one.messages, one.receipts]
+            .map(|number| number.to_string())
+    });
+    table(header, rows)
+}
+
+fn rebuilt_json(one: &v1::RebuiltPartition) -> Value {
     json!({
         "partition": one.partition,
-        "conversations_offset": one.applied.conversations,
-        "reads_offset": one.applied.reads,
+        "conversations_offset": one.conversations_offset,
+        "reads_offset": one.reads_offset,
         "messages": one.messages,
         "receipts": one.receipts,
     })
@@ -276,5 +318,14 @@ mod tests {
         assert!(!parses("rebuild --data-dir a --retention soon"));
         assert!(!parses("verify --data-dir a --retention 7d"));
         assert!(parses("verify --data-dir a --aside b --partition 0"));
+    }
+
+    #[test]
+    fn a_receiptd_that_serves_knows_where_its_log_is() {
+        assert!(parses("verify --partition 0"));
+        assert!(parses("rebuild"));
+        assert!(!parses("verify --kafka b:1"));
+        assert!(!parses("verify --aside b"));
+        assert!(!parses("verify --threads 2"));
     }
 }

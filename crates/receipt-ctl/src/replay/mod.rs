@@ -1,5 +1,7 @@
-//! Folds a stopped receiptd's log anew, aside of its state: to compare the two, or to put the new one in its place.
+//! A log is folded anew, aside of its state: to compare the two, or to put the new one in its place. Of a stopped receiptd
+//! it is done here; a live one does it itself.
 
+mod live;
 mod rebuild;
 mod settings;
 mod site;
@@ -8,10 +10,11 @@ mod verify;
 use receipt_projector::ProjectorError;
 
 pub(crate) use self::{
-    rebuild::{Rebuilt, rebuild},
+    live::{rebuild_live, verify_live},
+    rebuild::rebuild,
     settings::Changes,
     site::Site,
-    verify::{Outcome, Verified, verify},
+    verify::verify,
 };
 
 /// Why a command ended before its time.

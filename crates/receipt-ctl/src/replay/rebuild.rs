@@ -1,70 +1,58 @@
 //! A partition's state is folded anew from its log, aside, and put in the place of the one that is there.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use anyhow::Context as _;
 use receipt_domain::settings::Settings;
-use receipt_projector::{Offsets, ProjectorError, Replay, aside, discard, identity, make_live, settle, take_back};
+use receipt_projector::{
+    Aside, Offsets, ProjectorError, discard, identity, make_live, settle, side_by_side, take_back,
+};
+use receipt_proto::v1;
 use receipt_store::Store;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{Site, told};
 use crate::progress::Progress;
 
-/// A partition that was rebuilt.
-pub(crate) struct Rebuilt {
-    pub(crate) partition: u32,
-    /// Up to where it is folded.
-    pub(crate) applied: Offsets,
-    pub(crate) messages: u64,
-    pub(crate) receipts: u64,
-}
-
-/// Folds partitions aside, one after the other, up to where the live ones are, and when all are, puts them in their place.
-/// Until then these stay as they are.
+/// Folds partitions aside, on so many threads, up to where the live ones are, and when all are, puts them in their place. Until then these stay as they are.
 ///
 /// Not up to the log's end: what the log has beyond, nobody was told of yet (R6). receiptd folds it when it starts, and
 /// tells it. Where a live store does not say how far it is, receiptd folds all of it.
 pub(crate) fn rebuild(
     site: &Site,
     partitions: &[u32],
+    threads: usize,
     settings: Settings,
-    stop: &watch::Receiver<bool>,
+    stopped: &watch::Receiver<bool>,
     runtime: &Handle,
     quiet: bool,
-) -> anyhow::Result<Vec<Rebuilt>> {
+) -> anyhow::Result<Vec<v1::RebuiltPartition>> {
     let dir = site.aside("rebuild", None);
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    let records = |ends: Offsets| ends.conversations + ends.reads;
-    let mut targets = Vec::new();
+    let mut targets = BTreeMap::new();
     for partition in partitions.iter().copied() {
         take_back(&site.receipts(), partition, &dir.join(partition.to_string()))?;
         settle(&site.receipts(), partition)?;
-        targets.push((partition, site.open_live(partition).map(|(_, applied)| applied)));
+        targets.insert(partition, site.open_live(partition).map(|(_, applied)| applied));
     }
-    let all = targets.iter().flat_map(|(_, to)| to).map(|to| records(*to)).sum();
+    let all = targets.values().flatten().map(|to| to.records()).sum();
     let progress = Progress::new("records", all, quiet);
-    let (mut rebuilt, mut before) = (Vec::new(), 0);
-    for (partition, to) in targets {
-        let place = dir.join(partition.to_string());
-        let to = to.unwrap_or_else(|why| {
-            progress.say(&format!("partition {partition}: {why}; so it is left to receiptd to fold when it starts"));
-            Offsets::default()
-        });
-        let store = aside(&place, &site.resources, &identity(&site.log, partition, settings), to)?;
-        let had = store.durable();
-        let had = had.conversations_offset + had.reads_offset;
-        if had > 0 {
-            progress.say(&format!("partition {partition}: {had} records were folded before; going on from there"));
-            progress.skipped(had);
-        }
-        let replay = Replay { log: &site.log, partition, store: &store, to };
-        replay.run(runtime, stop, |records, _| progress.at(before + records)).map_err(told)?;
-        rebuilt.push(finished(partition, to, &store)?);
-        before += records(to);
-    }
+    let aside = Aside { log: &site.log, resources: &site.resources, dir: &dir, runtime, stopped };
+    let rebuilt = side_by_side(partitions, threads, |partition| {
+        let to = match targets.get(&partition) {
+            Some(Ok(to)) => *to,
+            Some(Err(why)) => {
+                let left = "so it is left to receiptd to fold when it starts";
+                progress.say(&format!("partition {partition}: {why}; {left}"));
+                Offsets::default()
+            }
+            None => Offsets::default(),
+        };
+        finished(partition, to, &aside.fold(&identity(&site.log, partition, settings), to, progress.part(partition))?)
+    });
+    let rebuilt: Vec<_> = rebuilt.into_iter().collect::<Result<_, _>>().map_err(told)?;
     // Closed by now, all of them: nothing of theirs is in memory alone.
-    for Rebuilt { partition, .. } in &rebuilt {
+    for partition in partitions {
         make_live(&site.receipts(), *partition, &dir.join(partition.to_string()))?;
     }
     progress.finish();
@@ -73,11 +61,17 @@ pub(crate) fn rebuild(
     Ok(rebuilt)
 }
 
-fn finished(partition: u32, applied: Offsets, store: &Store) -> Result<Rebuilt, ProjectorError> {
+fn finished(partition: u32, applied: Offsets, store: &Store) -> Result<v1::RebuiltPartition, ProjectorError> {
     store.flush()?;
     let view = store.view()?;
     let at = view.progress();
-    Ok(Rebuilt { partition, applied, messages: at.messages, receipts: at.receipts })
+    Ok(v1::RebuiltPartition {
+        partition,
+        conversations_offset: applied.conversations,
+        reads_offset: applied.reads,
+        messages: at.messages,
+        receipts: at.receipts,
+    })
 }
 
 /// Inboxes keep their entries by the same settings: one of others does not open, and is folded anew by the next start.

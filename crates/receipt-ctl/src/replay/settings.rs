@@ -43,6 +43,10 @@ impl Changes {
         Ok(Settings { retention_ms, early_window_ms, max_group_members })
     }
 
+    pub(crate) fn are_any_given(&self) -> bool {
+        self.retention.is_some() || self.early_window.is_some() || self.max_group_members.is_some()
+    }
+
     fn are_all_given(&self) -> bool {
         self.retention.is_some() && self.early_window.is_some() && self.max_group_members.is_some()
     }

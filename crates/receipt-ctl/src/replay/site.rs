@@ -60,8 +60,7 @@ impl Site {
         };
         match store() {
             Ok(Some(store)) => {
-                let durable = store.durable();
-                let applied = Offsets { conversations: durable.conversations_offset, reads: durable.reads_offset };
+                let applied = Offsets::of(store.durable());
                 Ok((store, applied))
             }
             Ok(None) => Err(format!("there is no store in {}: receiptd folds one when it starts", dir.display())),
@@ -77,7 +76,7 @@ impl Site {
     /// Where a command folds aside: beside the live stores, or in another directory. A place of its own in either, as
     /// what it finds there may be deleted.
     pub(crate) fn aside(&self, command: &str, other: Option<&Path>) -> PathBuf {
-        other.unwrap_or(self.dir.path()).join("replay").join(command)
+        other.map_or_else(|| self.dir.replay(), |other| other.join("replay")).join(command)
     }
 
     /// The partitions to work on: one, or all.

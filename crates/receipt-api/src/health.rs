@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use receipt_projector::{Offsets, Partition, Phase};
+use receipt_projector::{Partition, Phase};
 use receipt_proto::v1::{
     receipt_admin_service_server::SERVICE_NAME as ADMIN_SERVICE, receipt_service_server::SERVICE_NAME as SERVICE,
 };
@@ -17,8 +17,6 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 const NAMES: [&str; 3] = ["", SERVICE, ADMIN_SERVICE];
 /// The log.
 const LOG: &str = "receipts.log";
-/// Offsets that no partition reaches.
-const NEVER: Offsets = Offsets { conversations: u64::MAX, reads: u64::MAX };
 
 /// Tells the health of the partitions.
 #[derive(Clone)]
@@ -48,13 +46,12 @@ impl Health {
             let (health, partition) = (self.clone(), partition.clone());
             watching.spawn(async move {
                 loop {
-                    match partition.phase() {
-                        Phase::CatchingUp => drop(partition.settled().await),
-                        Phase::Serving => drop(partition.reached(NEVER).await),
-                        // For good.
-                        Phase::Sealed(_) | Phase::Stopped => return health.report().await,
-                    }
+                    let phase = partition.phase();
                     health.report().await;
+                    if phase == Phase::Stopped {
+                        return;
+                    }
+                    partition.left(&phase).await;
                 }
             });
         }

@@ -174,3 +174,19 @@ fn rebuilt(partition: &Partition, applied: Offsets) -> v1::RebuiltPartition {
         receipts: progress.receipts,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_folds_aside_at_a_time() {
+        let replays = Replays::new("/data/replay".into());
+        let (dir, permit) = replays.take("verify").unwrap();
+        assert_eq!(dir, PathBuf::from("/data/replay/verify"));
+        let refused = replays.take("rebuild").unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+        drop(permit);
+        assert!(replays.take("rebuild").is_ok());
+    }
+}

@@ -15,7 +15,7 @@ use receipt_proto::{delta, v1};
 use receipt_store::InboxStore;
 use tokio::{runtime::Handle, sync::watch};
 
-use crate::inbox::Inbox;
+use crate::inbox::{Checkpoint, Inbox};
 
 /// Records of one batch, at most.
 const BATCH_RECORDS_MAX: usize = 4096;
@@ -95,6 +95,10 @@ fn decode(record: &StoredRecord) -> Result<(Delta, String), String> {
 
 impl Projection for Machine {
     fn batch(&mut self, _stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
+        while let Some(Checkpoint { dir, done }) = self.inbox.0.requests.take() {
+            // Who asked may have gone away.
+            drop(done.send(self.store.checkpoint(&dir).map_err(ProjectorError::from)));
+        }
         let before = self.reader.position();
         let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;
         if records.is_empty() {
@@ -123,7 +127,7 @@ impl Projection for Machine {
     }
 
     fn news(&self) -> Vec<watch::Receiver<u64>> {
-        vec![self.reader.news()]
+        vec![self.reader.news(), self.inbox.0.requests.news()]
     }
 
     fn ready(&mut self, _: &Handle, stopped: &watch::Receiver<bool>) -> bool {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
 use receipt_codec::row::identity::Identity;
 use receipt_domain::settings::Settings;
 use receipt_log::Log;
-use receipt_projector::{Phase, ProjectorError, spawn};
+use receipt_projector::{Phase, ProjectorError, Requests, spawn};
 use receipt_store::{InboxStore, Resources};
 use tokio::{runtime::Handle, sync::watch};
 
@@ -81,8 +81,14 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
     let applied_offset = store.as_ref().map_or(0, InboxStore::durable_offset);
     let (state, _) = watch::channel(State { applied_offset, phase: Phase::CatchingUp });
     let store_of = store.as_ref().ok().cloned();
-    let inbox =
-        Inbox(Arc::new(Shared { number, store: store_of, log: log.clone(), wakeups: Wakeups::default(), state }));
+    let inbox = Inbox(Arc::new(Shared {
+        number,
+        store: store_of,
+        log: log.clone(),
+        wakeups: Wakeups::default(),
+        requests: Requests::default(),
+        state,
+    }));
     let machine = store.map_err(ProjectorError::from).and_then(|store| Machine::new(log, store, inbox.clone()));
     match machine {
         Ok(machine) => (inbox, Some(machine)),

@@ -28,6 +28,7 @@ pub use error::ProjectorError;
 pub use partition::{Offsets, Partition, Phase, Unserved};
 pub use projector::{Options, Projector, identity};
 pub use replay::{Replay, aside};
+pub use requests::{Done, Requests};
 pub use side_by_side::side_by_side;
 pub use swap::{discard, make_live, settle, take_back};
 pub use verdicts::Verdict;

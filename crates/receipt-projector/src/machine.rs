@@ -19,9 +19,8 @@ use crate::{
     append, dead_letter, deltas,
     error::ProjectorError,
     folding::{Ends, Folding},
-    partition::{Offsets, Partition, Phase},
+    partition::{Offsets, Partition, Phase, Request},
     replay::Replay,
-    requests::Request,
     swap,
     worker::{self, Idle, Projection},
 };

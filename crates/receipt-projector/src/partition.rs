@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     error::ProjectorError,
-    requests::{Request, Requests},
+    requests::{Done, Requests},
     verdicts::{Verdict, Verdicts},
 };
 
@@ -74,11 +74,19 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
 }
 
+/// A request; it answers with the offsets up to where the store in question is folded.
+pub(crate) enum Request {
+    /// A copy of the store, in a directory that does not exist yet.
+    Checkpoint { dir: PathBuf, done: Done<Offsets> },
+    /// The store that was folded aside in this directory, which nobody has open, is to be the live one.
+    Exchange { aside: PathBuf, done: Done<Offsets> },
+}
+
 pub(crate) struct Shared {
     pub(crate) identity: Identity,
     /// Whoever reads it has the lock for so long; who exchanges it has it alone.
     pub(crate) store: RwLock<Option<Store>>,
-    pub(crate) requests: Requests,
+    pub(crate) requests: Requests<Request>,
     pub(crate) verdicts: Verdicts,
     pub(crate) state: watch::Sender<State>,
 }
@@ -193,8 +201,13 @@ impl Partition {
 
     /// Waits until it has left [`Phase::CatchingUp`].
     pub async fn settled(&self) -> Phase {
+        self.left(&Phase::CatchingUp).await
+    }
+
+    /// Waits until it has left this phase, and tells the one that it is in.
+    pub async fn left(&self, phase: &Phase) -> Phase {
         let mut state = self.0.state.subscribe();
-        match state.wait_for(|state| state.phase != Phase::CatchingUp).await {
+        match state.wait_for(|state| state.phase != *phase).await {
             Ok(state) => state.phase.clone(),
             Err(_) => Phase::Stopped,
         }

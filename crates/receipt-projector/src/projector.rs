@@ -90,7 +90,7 @@ fn open(log: &Log, options: &Options, number: u32, runtime: &Handle) -> (Partiti
     let partition = Partition(Arc::new(Shared {
         identity: home.identity.clone(),
         store: RwLock::new(store.as_ref().ok().cloned()),
-        requests: Requests::new(),
+        requests: Requests::default(),
         verdicts: Verdicts::from(applied.conversations),
         state,
     }));

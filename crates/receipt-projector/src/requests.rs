@@ -2,50 +2,47 @@
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{oneshot, watch};
 
-use crate::{error::ProjectorError, partition::Offsets};
+use crate::error::ProjectorError;
 
-type Done = oneshot::Sender<Result<Offsets, ProjectorError>>;
+/// How a request is answered.
+pub type Done<T> = oneshot::Sender<Result<T, ProjectorError>>;
 
-/// A request; it answers with the offsets up to where the store in question is folded.
-pub(crate) enum Request {
-    /// A copy of the store, in a directory that does not exist yet.
-    Checkpoint { dir: PathBuf, done: Done },
-    /// The store that was folded aside in this directory, which nobody has open, is to be the live one.
-    Exchange { aside: PathBuf, done: Done },
-}
-
-struct Inner {
-    waiting: VecDeque<Request>,
+struct Inner<R> {
+    waiting: VecDeque<R>,
     /// Nobody will take any more.
     closed: bool,
 }
 
 /// The requests that wait for a partition's thread.
-pub(crate) struct Requests {
-    inner: Mutex<Inner>,
+pub struct Requests<R> {
+    inner: Mutex<Inner<R>>,
     /// How many there were, to wake the thread.
     count: watch::Sender<u64>,
 }
 
-impl Requests {
-    pub(crate) fn new() -> Self {
+impl<R> Default for Requests<R> {
+    fn default() -> Self {
         let inner = Mutex::new(Inner { waiting: VecDeque::new(), closed: false });
         Self { inner, count: watch::channel(0).0 }
     }
+}
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+impl<R> Requests<R> {
+    fn inner(&self) -> MutexGuard<'_, Inner<R>> {
         // Every change below is complete before anything can panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks, and waits for the answer. Must not be called from async code.
-    pub(crate) fn ask(&self, request: impl FnOnce(Done) -> Request) -> Result<Offsets, ProjectorError> {
+    ///
+    /// # Errors
+    /// [`ProjectorError::Stopped`] when the thread has, else what it answers.
+    pub fn ask<T>(&self, request: impl FnOnce(Done<T>) -> R) -> Result<T, ProjectorError> {
         let (done, answer) = oneshot::channel();
         {
             let mut inner = self.inner();
@@ -59,17 +56,19 @@ impl Requests {
     }
 
     /// The next one.
-    pub(crate) fn take(&self) -> Option<Request> {
+    #[must_use]
+    pub fn take(&self) -> Option<R> {
         self.inner().waiting.pop_front()
     }
 
     /// Changes when there is one.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
         self.count.subscribe()
     }
 
     /// Whoever waits, or asks from now on, is told that the thread has stopped.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let mut inner = self.inner();
         inner.closed = true;
         inner.waiting.clear();
@@ -82,15 +81,13 @@ mod tests {
 
     #[test]
     fn whoever_asks_a_thread_that_has_stopped_is_told() {
-        let requests = Requests::new();
-        let ask = || requests.ask(|done| Request::Checkpoint { dir: PathBuf::new(), done });
+        let requests: Requests<Done<()>> = Requests::default();
+        let ask = || requests.ask(|done| done);
         std::thread::scope(|scope| {
             let waits = scope.spawn(ask);
-            let mut news = requests.news();
             while requests.inner().waiting.is_empty() {
                 std::thread::yield_now();
             }
-            assert!(*news.borrow_and_update() <= 1);
             requests.close();
             assert!(matches!(waits.join().unwrap(), Err(ProjectorError::Stopped)));
         });

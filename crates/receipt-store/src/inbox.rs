@@ -17,7 +17,7 @@ use receipt_domain::{
     inbox::{self, InboxDelta, InboxEntry, InboxProgress, Told},
     settings::Settings,
 };
-use rocksdb::{DB, Direction, FlushOptions, IteratorMode, ReadOptions, WriteBatch};
+use rocksdb::{DB, Direction, FlushOptions, IteratorMode, ReadOptions, WriteBatch, checkpoint::Checkpoint};
 
 use crate::{error::StoreError, horizon::Horizon, open, resources::Resources};
 
@@ -168,6 +168,18 @@ impl InboxStore {
         *self.0.durable_offset.lock().unwrap_or_else(PoisonError::into_inner) = progress.offset;
         self.0.horizon.flushed(progress.log_time_ms);
         Ok(())
+    }
+
+    /// Flushes, and makes a copy of the store as it is then, in a directory that must not exist yet, as
+    /// [`crate::Store::checkpoint`] does. Answers how far the copy is. Only the one writer may call it.
+    ///
+    /// # Errors
+    /// If the flush or the copy failed.
+    pub fn checkpoint(&self, dir: &Path) -> Result<InboxProgress, StoreError> {
+        self.flush()?;
+        let progress = self.progress()?;
+        Checkpoint::new(&self.0.db)?.create_checkpoint(dir)?;
+        Ok(progress)
     }
 
     /// The next offset to be applied after a crash.

@@ -26,7 +26,7 @@ use crate::{
     ear::{self, Ear},
     load::{Load, Totals, begin_s, user},
     oracle::{Oracle, message_id},
-    site::{FOLD_MAX, Site, setting},
+    site::{FOLD_MAX, Site, Victim, setting},
 };
 
 const SENDERS: u64 = 6;
@@ -50,7 +50,7 @@ struct Asked {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_under_load_fails_no_query_and_changes_no_answer() {
     let _shared = crate::MACHINE.read().await;
-    let (seed, rounds) = (runner::seed(), setting("RECEIPT_REBUILDS", 3));
+    let (seed, rounds) = (runner::seed(), setting("RECEIPT_REBUILDS", 15));
     println!("RECEIPT_SEED={seed} RECEIPT_REBUILDS={rounds}");
     let mut random = Random::new(seed);
     let site = Site::start(&mut random, &["--write-buffer-mib", "4"]).await;
@@ -103,6 +103,61 @@ async fn a_rebuild_under_load_fails_no_query_and_changes_no_answer() {
     println!("{swaps} swaps and {verified} partitions verified in {seconds:.0} s: {totals:?}, {asked:?}, {report:?}");
     assert_eq!(load.totals.again.load(Ordering::Relaxed), 0, "a write was refused");
     assert!(asked.pages.load(Ordering::Relaxed) > 0, "nobody asked");
+}
+
+/// R2: whenever the server is killed while it rebuilds, it comes back with a complete state.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_of_a_rebuild_loses_nothing() {
+    let _shared = crate::MACHINE.read().await;
+    let (seed, kills) = (runner::seed(), setting("RECEIPT_REBUILD_KILLS", 6));
+    println!("RECEIPT_SEED={seed} RECEIPT_REBUILD_KILLS={kills}");
+    let mut random = Random::new(seed);
+    let mut site = Site::start(&mut random, &["--write-buffer-mib", "4"]).await;
+    let load = Load {
+        client: Client::new(site.channel()),
+        oracle: Arc::default(),
+        stop: Arc::default(),
+        totals: Arc::new(Totals::default()),
+        begin_s: begin_s(),
+        senders: SENDERS,
+        users: USERS,
+    };
+    let active: Vec<String> = (0..6).map(|n| format!("g{n}")).chain((0..3).map(|n| format!("d{n}"))).collect();
+    let mut tasks = JoinSet::new();
+    for id in &active {
+        tasks.spawn(load.clone().write(id.clone(), Random::new(random.below(u64::MAX))));
+    }
+    for _ in 0..READERS {
+        tasks.spawn(load.clone().read(active.clone(), Random::new(random.below(u64::MAX))));
+    }
+    for _ in 0..kills {
+        site.server().folded(FOLD_MAX).await;
+        let mut admin = Admin::new(site.channel());
+        let rebuilds = tokio::spawn(async move {
+            // Until it is killed in the middle of one.
+            while let Ok(responses) = admin.rebuild_partitions(v1::RebuildPartitionsRequest::default()).await {
+                let mut responses = responses.into_inner();
+                while let Ok(Some(_)) = responses.message().await {}
+            }
+        });
+        // At a random moment, which is what this is about.
+        tokio::time::sleep(Duration::from_millis(random.below(300))).await;
+        site.kill_9(Victim::Server).await;
+        rebuilds.abort();
+    }
+    load.stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("a task that goes on until all is acknowledged");
+    }
+    let partitions = site.server().folded(FOLD_MAX).await;
+    assert!(partitions.iter().all(|partition| partition.sealed.is_empty()), "{partitions:?}");
+    let (mut client, mut report) = (Receipts::new(site.channel()), Report::default());
+    let oracle = load.oracle.lock().unwrap();
+    compare::counts(&mut client, &oracle.all(), &mut report).await;
+    compare::lists(&mut client, &oracle.all(), &mut random, &mut report).await;
+    println!("{kills} kills: {:?}, {report:?}", load.totals);
+    report.assert_same();
+    verify(&mut Admin::new(site.channel())).await;
 }
 
 /// Rebuilds all partitions; how many.

@@ -28,6 +28,7 @@ use receipt_tests::{
 use rocksdb::{DB, Direction, IteratorMode, Options};
 use serde_json::Value;
 use tonic::Streaming;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::{conversations::FOLD_MAX, import};
 
@@ -40,9 +41,7 @@ const INTERRUPT_MAX: Duration = Duration::from_secs(120);
 
 /// Starts a command of docs/operations.md on the state of a receiptd that is stopped, with `--json`.
 fn start(dir: &DataDir, beginning: &str, more: &[&str]) -> ctl::Running {
-    let blocks = blocks("docs/operations.md", "sh").concat();
-    let line = blocks.lines().find(|line| line.starts_with(&format!("receiptctl replay {beginning}")));
-    let line = line.unwrap_or_else(|| panic!("docs/operations.md has no `{beginning}`"));
+    let line = documented(beginning, true);
     let (path, prefix, kafka) = (dir.path(), engine::topic_prefix(&dir.path()), dir.kafka());
     let path = path.to_str().unwrap();
     let words = line.split_whitespace().skip(1);
@@ -53,6 +52,21 @@ fn start(dir: &DataDir, beginning: &str, more: &[&str]) -> ctl::Running {
     }
     args.extend(more);
     ctl::start_alone(&args)
+}
+
+/// A command of docs/operations.md that begins so, for a receiptd that is stopped or for one that serves.
+fn documented(beginning: &str, stopped: bool) -> String {
+    let blocks = blocks("docs/operations.md", "sh").concat();
+    let mut lines = blocks.lines().filter(|line| line.starts_with(&format!("receiptctl replay {beginning}")));
+    let line = lines.find(|line| line.contains("--data-dir") == stopped);
+    line.unwrap_or_else(|| panic!("docs/operations.md has no `{beginning}`")).to_owned()
+}
+
+/// Runs a command of docs/operations.md on a receiptd that serves, with `--json`.
+async fn live(server: &Server, beginning: &str, more: &[&str]) -> Output {
+    let line = documented(beginning, false);
+    let words: Vec<&str> = line.split_whitespace().skip(1).chain(["--json"]).chain(more.iter().copied()).collect();
+    ctl::run(server, &words).await
 }
 
 async fn replay(dir: &DataDir, what: &str, more: &[&str]) -> Output {
@@ -158,6 +172,45 @@ async fn a_state_is_what_its_log_says_or_it_is_told_where_it_is_not() {
     assert_eq!(digests(&dir), digests_before);
     let server = Server::start(&dir, &[]).await;
     assert_eq!(answers(&server).await, before);
+}
+
+/// R7: what a query finds damaged is sealed, and a rebuild beside it mends it, while the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_partition_is_mended_by_a_rebuild_while_the_others_serve() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &[]).await;
+    import::end(import::start(&server, &dir, Kind::CollegeMsg)).await;
+    server.folded(FOLD_MAX).await;
+    let before = answers(&server).await;
+    let equal = ctl::json(&live(&server, "verify", &[]).await);
+    assert_eq!(equal["equal"], true, "{equal}");
+    server.term().await;
+    let digests_before = digests(&dir);
+    // Nothing of this one can be opened, and of that one something can't be read.
+    fs::write(store(&dir, 1).join("CURRENT"), "MANIFEST-999999\n").unwrap();
+    damage(&store(&dir, 2));
+    let server = Server::start_unchecked(&dir, "127.0.0.1:0", &[]).await;
+    assert_eq!(server.health().await, ServingStatus::NotServing);
+    let partitions = server.receipt_partitions().await;
+    assert!(partitions[1].sealed.contains("RocksDB"), "{:?}", partitions[1]);
+    let output = live(&server, "verify", &[]).await;
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &json["equal"]), (Some(1), &false.into()), "{json}");
+    let errors: Vec<_> = [1, 2].iter().map(|at| json["partitions"][at]["error"].as_str().unwrap()).collect();
+    assert!(errors[0].contains("sealed") && errors[1].contains("orruption"), "{errors:?}");
+
+    for partition in ["1", "2"] {
+        let rebuilt = ctl::json(&live(&server, "rebuild", &["--partition", partition]).await);
+        assert_eq!(rebuilt["partitions"].as_array().map(Vec::len), Some(1), "{rebuilt}");
+    }
+    let partitions = server.folded(FOLD_MAX).await;
+    assert!(partitions.iter().all(|partition| partition.sealed.is_empty()), "{partitions:?}");
+    until("it serves", FOLD_MAX, async || (server.health().await == ServingStatus::Serving).then_some(())).await;
+    assert_eq!(answers(&server).await, before);
+    let equal = ctl::json(&live(&server, "verify", &[]).await);
+    assert_eq!(equal["equal"], true, "{equal}");
+    server.term().await;
+    assert_eq!(digests(&dir), digests_before);
 }
 
 /// A crash leaves what has been folded aside, and the state as it was.

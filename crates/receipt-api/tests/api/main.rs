@@ -11,5 +11,6 @@ mod pages;
 mod partitions;
 mod queries;
 mod reads;
+mod replays;
 mod streams;
 mod tokens;

@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{
     dead_letters::DeadLetters, import::Import, load::Load, log::Log, mark::Mark, members::Members,
     partitions::Partitions, policy::Policy, publish::Publish, read::Read, receipts::Receipts, replay::Replay,
-    states::States, topics::Topics, watch::Watch,
+    snapshot::Snapshot, states::States, topics::Topics, watch::Watch,
 };
 
 /// Ask and tell a running receiptd who has, and who has not, read which message.
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Topics(Topics),
     Log(Log),
     Replay(Replay),
+    Snapshot(Snapshot),
 }
 
 /// Who acts.

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod render;
 mod replay;
+mod snapshot;
 mod status;
 mod watch;
 

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::embedded::{Checks, Embedded, Span};
 use crate::kafka::{self, Kafka};
 use crate::{
-    Appended, Batch, CopiedRecord, EmbeddedOptions, KafkaOptions, LogError, LogId, NewRecord, Reader, StoredRecord,
-    Topic, murmur2,
+    Appended, Batch, Copied, CopiedRecord, EmbeddedOptions, KafkaOptions, LogError, LogId, NewRecord, Reader,
+    StoredRecord, Topic, murmur2,
 };
 
 /// A handle to an open log, cheap to clone. The log is closed by [`Log::close`], or when the last handle and the last
@@ -235,6 +235,28 @@ impl Log {
             Engine::Embedded(log) => log.trim(topic, partition, before_offset),
             Engine::Kafka(log) => log.trim(topic, partition, before_offset),
         }
+    }
+
+    /// Makes a copy of the embedded log as it is at some moment of this call, in a directory that must not exist yet, and
+    /// says what the copy has; `None` for a log on Kafka. The copy is a log by itself; on the same file system most of its
+    /// files are hard links, and cost nothing. Appends and trims go on meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError::Open`] where the copy can't be made; [`LogError::Damaged`] where it is no log.
+    pub fn checkpoint(&self, dir: &Path) -> Result<Option<Copied>, LogError> {
+        match &self.engine {
+            Engine::Embedded(log) => log.checkpoint(dir).map(Some),
+            Engine::Kafka(_) => Ok(None),
+        }
+    }
+
+    /// Gives the embedded log in a directory, which nobody has open, another identity: for a copy that goes on by itself,
+    /// and will give out offsets again that the log it was copied from has given out after the copy. Answers the new one.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`], [`LogError::Locked`], [`LogError::Damaged`], [`LogError::Open`].
+    pub fn reidentify_embedded(dir: &Path) -> Result<LogId, LogError> {
+        Embedded::reidentify(dir)
     }
 
     /// Bytes that the log takes on this machine's disk, about.

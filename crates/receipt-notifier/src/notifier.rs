@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
 use receipt_codec::row::identity::Identity;
 use receipt_domain::settings::Settings;
 use receipt_log::Log;
-use receipt_projector::{Phase, ProjectorError, Requests, spawn};
+use receipt_projector::{Phase, ProjectorError, Requests, settle, spawn};
 use receipt_store::{InboxStore, Resources};
 use tokio::{runtime::Handle, sync::watch};
 
@@ -77,7 +77,10 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
         settings: options.settings,
         origin: log.origin(),
     };
-    let store = InboxStore::open(&options.dir.join(number.to_string()), &options.resources, &identity);
+    // As a restore that was interrupted at its end leaves it.
+    let settled = settle(&options.dir, number);
+    let dir = options.dir.join(number.to_string());
+    let store = settled.and_then(|()| Ok(InboxStore::open(&dir, &options.resources, &identity)?));
     let applied_offset = store.as_ref().map_or(0, InboxStore::durable_offset);
     let (state, _) = watch::channel(State { applied_offset, phase: Phase::CatchingUp });
     let store_of = store.as_ref().ok().cloned();
@@ -89,7 +92,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
         requests: Requests::default(),
         state,
     }));
-    let machine = store.map_err(ProjectorError::from).and_then(|store| Machine::new(log, store, inbox.clone()));
+    let machine = store.and_then(|store| Machine::new(log, store, inbox.clone()));
     match machine {
         Ok(machine) => (inbox, Some(machine)),
         Err(error) => {

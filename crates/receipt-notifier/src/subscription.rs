@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use receipt_codec::token::ResumeToken;
+use receipt_codec::token::{ConsistencyToken, ResumeToken};
 use receipt_domain::{effects::Delta, id::UserId, inbox};
 use receipt_projector::Unserved;
 use receipt_store::StoreError;
@@ -154,10 +154,17 @@ impl Subscription {
         let log_time_ms = last.map_or(progress.log_time_ms, |(_, entry)| entry.log_time_ms);
         let deltas = entries.into_iter().map(|(_, entry)| {
             let change = inbox::tell(&entry, self.cursor.since);
-            (Delta { sender: self.sender.clone(), change }, entry.token)
+            (Delta { sender: self.sender.clone(), change }, self.of_this_log(entry.token))
         });
         let deltas = deltas.collect();
         Ok(Told { deltas, token: self.token(cursor, log_time_ms), reset: self.reset })
+    }
+
+    /// No token, where it is of another log, as in a log that was restored from a copy: what it names is in every state that
+    /// serves by now, and nobody could use it.
+    fn of_this_log(&self, token: String) -> String {
+        let ours = ConsistencyToken::decode(&token).is_ok_and(|token| token.log_id == self.log_id);
+        if ours { token } else { String::new() }
     }
 
     /// The token of where the stream stands, for a last word.

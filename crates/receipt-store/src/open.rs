@@ -65,6 +65,31 @@ pub(crate) fn open_read_only(dir: &Path, resources: &Resources, asked: &Identity
     Ok(db)
 }
 
+/// Makes a store that is of the log `from` one of another log. Anything else of it stays.
+pub(crate) fn reidentify(
+    dir: &Path,
+    resources: &Resources,
+    from: &[u8; 16],
+    (log_id, origin): (&[u8; 16], &str),
+) -> Result<(), StoreError> {
+    let missing = || Corrupt { what: "identity", why: "there is no store".to_owned() };
+    let mut identity = self::identity(dir)?.ok_or_else(missing)?;
+    if identity.log_id != *from && identity.log_id != *log_id {
+        let (stored, asked) = (identity.origin, "the log that it is to be taken from".to_owned());
+        let cure = "restore it anew from its snapshot".to_owned();
+        return Err(StoreError::Mismatch { what: "log", stored, asked, cure });
+    }
+    let mut options = options(resources, identity.settings, &Arc::default());
+    options.create_if_missing(false);
+    options.set_disable_auto_compactions(true);
+    let db = DB::open(&options, dir)?;
+    identity.log_id = *log_id;
+    origin.clone_into(&mut identity.origin);
+    db.put_opt(identity::key(), identity::encode(&identity)?, &no_wal())?;
+    db.flush()?;
+    Ok(())
+}
+
 /// Whether someone holds the database: this process, or another. RocksDB has no kind of error for it, and other texts
 /// have "lock" in them too, as in "block".
 fn is_in_use(error: &rocksdb::Error) -> bool {

@@ -72,6 +72,20 @@ impl Store {
         open::identity(dir)
     }
 
+    /// Makes the store in a directory, of receipts or of an inbox, which nobody has open, one of another log: of the copy
+    /// of its own log that was given another identity. The offsets must mean the same in both.
+    ///
+    /// # Errors
+    /// If it is of neither log, or can't be written.
+    pub fn reidentify(
+        dir: &Path,
+        resources: &Resources,
+        from: &[u8; 16],
+        (log_id, origin): (&[u8; 16], &str),
+    ) -> Result<(), StoreError> {
+        open::reidentify(dir, resources, from, (log_id, origin))
+    }
+
     fn over(db: DB, dir: &Path, settings: Settings, horizon: Arc<Horizon>) -> Result<Self, StoreError> {
         let progress = load::progress(&db, &ReadOptions::default())?;
         horizon.flushed(progress.log_time_ms);

@@ -11,11 +11,12 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const TEST_ENGINE: &str = "receipt-test-engine";
 
 /// Every crate, from the bottom up, and which of ours it may use, tests and build scripts included.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("receipt-domain", &[]),
     ("receipt-codec", &["receipt-domain"]),
     ("receipt-proto", &["receipt-domain"]),
     ("receipt-log", &[]),
+    ("receipt-snapshot", &["receipt-domain"]),
     (TEST_ENGINE, &["receipt-log"]),
     ("receipt-store", &["receipt-domain", "receipt-codec"]),
     ("receipt-projector", &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log"]),
@@ -39,8 +40,11 @@ const LAYERS: [(&str, &[&str]); 14] = [
         "receipt-server",
         &["receipt-domain", "receipt-store", "receipt-log", "receipt-projector", "receipt-notifier", "receipt-api"],
     ),
-    // It knows the contract, the log, which it sets up and copies, and the state, which it folds anew.
-    ("receipt-ctl", &["receipt-domain", "receipt-proto", "receipt-store", "receipt-log", "receipt-projector"]),
+    // It knows the contract, the log, which it sets up and copies, and the state, which it folds anew and restores.
+    (
+        "receipt-ctl",
+        &["receipt-domain", "receipt-proto", "receipt-store", "receipt-log", "receipt-snapshot", "receipt-projector"],
+    ),
     // A second reading of the specification: it shares nothing with the fold but the types of events.
     ("receipt-model", &["receipt-domain"]),
     ("receipt-fold-tests", &["receipt-domain", "receipt-model"]),
@@ -52,6 +56,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "receipt-proto",
             "receipt-store",
             "receipt-log",
+            "receipt-snapshot",
             "receipt-projector",
             "receipt-notifier",
             "receipt-api",
@@ -64,8 +69,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that fuzzers, mutation tests and properties build again and again.
-const WITHOUT_ROCKSDB: [&str; 5] =
-    ["receipt-domain", "receipt-codec", "receipt-proto", "receipt-model", "receipt-fold-tests"];
+const WITHOUT_ROCKSDB: [&str; 6] =
+    ["receipt-domain", "receipt-codec", "receipt-proto", "receipt-snapshot", "receipt-model", "receipt-fold-tests"];
 
 /// The workspace's manifests; nothing beyond them, so that no network is needed.
 fn workspace() -> anyhow::Result<Metadata> {

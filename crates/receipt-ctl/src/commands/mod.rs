@@ -12,6 +12,7 @@ pub(crate) mod publish;
 pub(crate) mod read;
 pub(crate) mod receipts;
 pub(crate) mod replay;
+pub(crate) mod snapshot;
 pub(crate) mod states;
 pub(crate) mod topics;
 pub(crate) mod watch;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Topics(command) => command.run(output).await,
         Command::Log(command) => command.run(output).await,
         Command::Replay(command) => command.run(addr, output).await,
+        Command::Snapshot(command) => command.run(output).await,
     }
 }
 

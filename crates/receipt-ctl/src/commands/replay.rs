@@ -38,10 +38,10 @@ enum Command {
 
 /// Of which receiptd, and which partition.
 #[derive(Debug, Args)]
-struct Which {
+pub(super) struct Which {
     /// The data directory of a receiptd that is stopped. Left out: the receiptd at --addr does it while it serves.
     #[arg(long, value_name = "DIR", env = "RECEIPTD_DATA_DIR")]
-    data_dir: Option<PathBuf>,
+    pub(super) data_dir: Option<PathBuf>,
     /// Of a stopped receiptd, brokers of the Kafka cluster that its log is on, HOST:PORT with commas between. Left out: its
     /// log is in the data directory.
     #[arg(long, value_name = "SERVERS", env = "RECEIPTD_KAFKA", requires = "data_dir")]
@@ -54,7 +54,7 @@ struct Which {
     kafka_setting: Vec<(String, String)>,
     /// This partition only.
     #[arg(long, value_name = "N")]
-    partition: Option<u32>,
+    pub(super) partition: Option<u32>,
     /// Of a stopped receiptd, fold so many partitions at a time. Left out: as many as there are cores. One that serves
     /// folds one at a time.
     #[arg(long, value_name = "N", requires = "data_dir", value_parser = clap::value_parser!(u16).range(1..))]
@@ -114,12 +114,15 @@ impl Which {
         self.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
 
-    async fn open(&self, data_dir: &Path) -> anyhow::Result<Site> {
+    pub(super) async fn open(&self, data_dir: &Path) -> anyhow::Result<Site> {
+        Site::open(data_dir, self.kafka()).await
+    }
+
+    /// Where its log is, if on Kafka.
+    pub(super) fn kafka(&self) -> Option<KafkaOptions> {
         let settings: BTreeMap<_, _> = self.kafka_setting.iter().cloned().collect();
         let topic_prefix = self.topic_prefix.clone();
-        let kafka =
-            self.kafka.clone().map(|servers| KafkaOptions { topic_prefix, settings, ..KafkaOptions::new(servers) });
-        Site::open(data_dir, kafka).await
+        self.kafka.clone().map(|servers| KafkaOptions { topic_prefix, settings, ..KafkaOptions::new(servers) })
     }
 }
 

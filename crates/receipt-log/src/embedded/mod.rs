@@ -5,6 +5,7 @@
 
 mod appender;
 mod arrival;
+mod copy;
 mod keys;
 mod open;
 mod options;
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::appender::{Answer, Checked, Message, Request};
+pub use self::copy::{Copied, Extent};
 use self::keys::Place;
 pub(crate) use self::read::Span;
 use self::shared::Shared;
@@ -70,6 +72,14 @@ impl Embedded {
         let partitions = open::partitions(dir)?;
         let (dir, clock) = (dir.to_path_buf(), Clock::System);
         open::open(&EmbeddedOptions { dir, partitions, retention_ms: 0, accept_clock_jump: false, clock })
+    }
+
+    pub(crate) fn checkpoint(&self, dir: &Path) -> Result<Copied, LogError> {
+        copy::checkpoint(&self.shared, dir)
+    }
+
+    pub(crate) fn reidentify(dir: &Path) -> Result<LogId, LogError> {
+        copy::reidentify(dir)
     }
 
     pub(crate) fn id(&self) -> LogId {

@@ -58,7 +58,8 @@ pub(super) fn partitions(dir: &Path) -> Result<u32, LogError> {
     rows::partitions(&database(dir, false)?)?.ok_or_else(|| LogError::NoLog { dir: dir.to_path_buf() })
 }
 
-fn database(dir: &Path, create: bool) -> Result<DB, LogError> {
+/// Opens the database of a log; `create`: makes it where there is none.
+pub(super) fn database(dir: &Path, create: bool) -> Result<DB, LogError> {
     let mut database = options::database();
     database.create_if_missing(create);
     DB::open(&database, dir).map_err(|error| match error.kind() {

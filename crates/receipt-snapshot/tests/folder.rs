@@ -1,0 +1,271 @@
+//! Snapshots in a folder, and what may go wrong with one.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use receipt_domain::settings::Settings;
+use receipt_snapshot::{
+    Created, Facts, Place, Position, Snapshot, SnapshotError, Unit, create, keep, list, restore, verify,
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const UNIT: Unit = Unit::Receipts(1);
+const FILES: [(&str, usize); 4] =
+    [("000012.sst", 3_000_000), ("CURRENT", 16), ("MANIFEST-000005", 300), ("OPTIONS-000007", 0)];
+
+struct Site {
+    dir: TempDir,
+    runtime: Runtime,
+}
+
+impl Site {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let site = Self { dir: tempfile::tempdir().unwrap(), runtime };
+        fs::create_dir(site.store()).unwrap();
+        for (name, bytes) in FILES {
+            fs::write(site.store().join(name), content(name, bytes)).unwrap();
+        }
+        site
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.dir.path().join("place/deep")
+    }
+
+    fn back(&self) -> PathBuf {
+        self.dir.path().join("back/1")
+    }
+
+    fn place(&self) -> Place {
+        Place::open(&format!("file://{}", self.folder().display()), self.runtime.handle().clone()).unwrap()
+    }
+
+    fn create(&self, offset: u64) -> Created {
+        create(&self.place(), &facts(offset), &self.store(), &mut |_| true).unwrap()
+    }
+
+    fn assert_restored(&self, into: &Path) {
+        let mut names: Vec<_> =
+            fs::read_dir(into).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, FILES.map(|(name, _)| name));
+        for name in names {
+            assert!(fs::read(into.join(&name)).unwrap() == fs::read(self.store().join(&name)).unwrap(), "{name}");
+        }
+    }
+}
+
+fn content(name: &str, bytes: usize) -> Vec<u8> {
+    name.bytes().cycle().enumerate().map(|(at, byte)| byte ^ (at >> 8).to_le_bytes()[0]).take(bytes).collect()
+}
+
+fn facts(offset: u64) -> Facts {
+    let at = |topic: &str, offset| Position { topic: topic.to_owned(), partition: 1, start: 0, offset };
+    Facts {
+        log_id: "0a".to_owned(),
+        origin: "embedded log 0a".to_owned(),
+        unit: UNIT,
+        partitions: 2,
+        positions: vec![at("receipts.conversations", offset), at("receipts.reads", 7)],
+        log_time_ms: 9,
+        settings: Some(Settings::default()),
+    }
+}
+
+/// The only object of a snapshot whose name begins so.
+fn object(site: &Site, snapshot: &Snapshot, beginning: &str) -> PathBuf {
+    let dir = site.folder().join(snapshot.to_string());
+    let mut found = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    found.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(beginning)).unwrap()
+}
+
+fn is_refused(result: Result<impl Sized, SnapshotError>, said: &str) {
+    let error = result.err().expect("a refusal");
+    let fits = matches!(error, SnapshotError::Refused(_) | SnapshotError::Corrupt { .. });
+    assert!(fits && error.to_string().contains(said), "{error}");
+}
+
+#[test]
+fn what_is_restored_is_what_was_there() {
+    let site = Site::new();
+    assert_eq!(list(&site.place(), None).unwrap(), [], "no folder yet");
+    let created = site.create(12);
+    assert_eq!((created.was_there, created.files, created.bytes, created.put_bytes), (false, 4, 3_000_316, 3_000_316));
+    let again = site.create(12);
+    assert_eq!(again, Created { was_there: true, put_bytes: 0, ..created.clone() });
+    assert_eq!(list(&site.place(), Some("0a")).unwrap(), [created.snapshot.clone()]);
+    assert_eq!(list(&site.place(), Some("0b")).unwrap(), []);
+
+    let manifest = verify(&site.place(), &created.snapshot, &mut |_| true).unwrap();
+    assert_eq!((&manifest.facts, manifest.files.len()), (&facts(12), 4));
+    let mut told = 0;
+    let restored = restore(&site.place(), &created.snapshot, &site.back(), &mut |bytes| {
+        told += bytes;
+        true
+    });
+    let restored = restored.unwrap();
+    assert_eq!((restored.fetched_bytes, told, restored.manifest), (3_000_316, 3_000_316, manifest));
+    site.assert_restored(&site.back());
+}
+
+/// After every so many steps, until it gets through.
+fn interrupted<T>(mut attempt: impl FnMut(&mut dyn FnMut(u64) -> bool) -> Result<T, SnapshotError>) -> (T, usize) {
+    for steps in 0_usize.. {
+        let mut left = steps;
+        let ended = attempt(&mut |_| {
+            left = left.wrapping_sub(1);
+            left != usize::MAX
+        });
+        match ended {
+            Err(SnapshotError::Stopped) => {}
+            ended => return (ended.unwrap(), steps),
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn interrupted_anywhere_both_go_on() {
+    let site = Site::new();
+    let place = site.place();
+    let (created, steps) = interrupted(|told| {
+        assert_eq!(list(&place, None).unwrap(), [], "none before it is complete");
+        create(&place, &facts(12), &site.store(), told)
+    });
+    assert!(steps > 5 && created.put_bytes < created.bytes, "after {steps} steps: {created:?}");
+    fs::create_dir_all(site.back()).unwrap();
+    fs::write(site.back().join("000099.sst"), "of something else").unwrap();
+    let (restored, steps) = interrupted(|told| restore(&place, &created.snapshot, &site.back(), told));
+    assert!(steps > 5 && restored.fetched_bytes < created.bytes, "after {steps} steps: {restored:?}");
+    site.assert_restored(&site.back());
+}
+
+#[test]
+fn a_flipped_bit_is_found_and_named() {
+    let site = Site::new();
+    let snapshot = site.create(12).snapshot;
+    let damaged = object(&site, &snapshot, "000012.sst-");
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[2_000_000] ^= 0x10;
+    fs::write(&damaged, bytes).unwrap();
+    let hash = damaged.file_name().unwrap().to_str().unwrap().split_once('-').unwrap().1.to_owned();
+    for said in ["its file 000012.sst-", &format!("the hash {hash}, and has 3000000 bytes and the hash ")] {
+        is_refused(verify(&site.place(), &snapshot, &mut |_| true), said);
+        is_refused(restore(&site.place(), &snapshot, &site.back(), &mut |_| true), said);
+    }
+}
+
+#[test]
+fn a_damaged_file_of_an_unfinished_snapshot_is_put_again() {
+    let site = Site::new();
+    let snapshot = site.create(12).snapshot;
+    fs::remove_file(object(&site, &snapshot, "manifest.json")).unwrap();
+    let damaged = object(&site, &snapshot, "CURRENT-");
+    fs::write(&damaged, [0; 16]).unwrap();
+    let created = site.create(12);
+    assert_eq!((created.was_there, created.put_bytes), (false, 16));
+    verify(&site.place(), &snapshot, &mut |_| true).unwrap();
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let site = Site::new();
+    let snapshot = site.create(12).snapshot;
+    fs::remove_file(object(&site, &snapshot, "MANIFEST-000005-")).unwrap();
+    is_refused(verify(&site.place(), &snapshot, &mut |_| true), "its file MANIFEST-000005-");
+    is_refused(restore(&site.place(), &snapshot, &site.back(), &mut |_| true), "is missing");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let site = Site::new();
+    let snapshot = site.create(12).snapshot;
+    let manifest = object(&site, &snapshot, "manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"format_version\": 1", "\"format_version\": 2")).unwrap();
+    is_refused(snapshot.manifest(&site.place()), "has format 2, and this version knows up to 1: use the receiptctl");
+    is_refused(restore(&site.place(), &snapshot, &site.back(), &mut |_| true), "has format 2");
+}
+
+#[test]
+fn a_manifest_in_anothers_place_is_refused() {
+    let site = Site::new();
+    let (one, other) = (site.create(12).snapshot, site.create(13).snapshot);
+    fs::copy(object(&site, &one, "manifest.json"), object(&site, &other, "manifest.json")).unwrap();
+    is_refused(other.manifest(&site.place()), "manifest.json is that of 0a/receipts-1/00000000000000000012-");
+}
+
+#[test]
+fn of_two_creators_one_wins() {
+    let site = Site::new();
+    let other = site.dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("CURRENT"), "another").unwrap();
+    let place = site.place();
+    let (one, two) = std::thread::scope(|scope| {
+        let of = |dir: PathBuf| {
+            let place = place.clone();
+            scope.spawn(move || create(&place, &facts(12), &dir, &mut |_| true).unwrap())
+        };
+        let (one, two) = (of(site.store()), of(other));
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    assert_ne!(one.was_there, two.was_there, "{one:?}, {two:?}");
+    let manifest = verify(&place, &one.snapshot, &mut |_| true).unwrap();
+    assert_eq!(manifest.files.len(), if one.was_there { 1 } else { 4 });
+}
+
+#[test]
+fn the_newest_are_kept_and_what_is_left_over_goes() {
+    let site = Site::new();
+    let place = site.place();
+    let snapshots: Vec<_> = [5, 9, 12].into_iter().map(|offset| site.create(offset).snapshot).collect();
+    // One that is being made, one that was given up, and what its loser has left in a complete one.
+    for (name, unfinished) in [("00000000000000000013-00000000000000000007", false), ("1-1", true)] {
+        let dir = site.folder().join(format!("0a/{UNIT}/{name}"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("CURRENT-ab"), "unfinished").unwrap();
+        if unfinished {
+            grow_old(&dir);
+        }
+    }
+    let last = site.folder().join(snapshots[2].to_string());
+    fs::write(last.join("CURRENT-ab"), "unfinished").unwrap();
+    grow_old(&last);
+
+    let kept = keep(&place, "0a", UNIT, 2).unwrap();
+    assert_eq!((kept.deleted, kept.leftover_bytes), (vec![snapshots[0].clone()], 20));
+    assert_eq!(list(&place, None).unwrap(), snapshots[1..]);
+    verify(&place, &snapshots[1], &mut |_| true).unwrap();
+    verify(&place, &snapshots[2], &mut |_| true).unwrap();
+    assert_eq!(fs::read_dir(site.folder().join(format!("0a/{UNIT}"))).unwrap().count(), 3);
+    keep(&place, "0a", UNIT, 0).unwrap();
+    assert_eq!(list(&place, None).unwrap(), snapshots[2..], "the newest stays whatever is asked");
+}
+
+fn grow_old(dir: &Path) {
+    let then = SystemTime::now() - Duration::from_secs(25 * 3600);
+    for file in fs::read_dir(dir).unwrap() {
+        fs::File::options().write(true).open(file.unwrap().path()).unwrap().set_modified(then).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_place_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for text in ["", "gs://bucket", "s3://", "file://host/path"] {
+        let opened = Place::open(text, runtime.handle().clone());
+        assert!(matches!(opened, Err(SnapshotError::Invalid(_))), "{text}");
+    }
+}

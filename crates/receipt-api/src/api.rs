@@ -10,7 +10,10 @@ use receipt_store::{StoreError, View};
 use tokio::sync::{Mutex, watch};
 use tonic::Status;
 
-use crate::{deadline::Deadline, error, replays::Replays, serve::Context, streams::Streams, token::Positions};
+use crate::{
+    deadline::Deadline, error, replays::Replays, serve::Context, snapshots::Snapshots, streams::Streams,
+    token::Positions,
+};
 
 /// How long calls that wait may go on waiting once the server is to stop.
 const STOPPING_GRACE: Duration = Duration::from_secs(1);
@@ -32,12 +35,13 @@ pub(crate) struct Api {
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) replays: Replays,
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Api {
     pub(crate) fn new(context: Context, stopping: watch::Receiver<bool>) -> Self {
-        let Context { log, partitions, inboxes, stream_limits, replay_dir } = context;
+        let Context { log, partitions, inboxes, stream_limits, replay_dir, snapshots } = context;
         Self {
             log,
             partitions,
@@ -45,6 +49,7 @@ impl Api {
             inboxes,
             streams: Streams::new(stream_limits),
             replays: Replays::new(replay_dir),
+            snapshots,
             stopping,
         }
     }

@@ -6,11 +6,12 @@ use receipt_domain::{answer::Unanswerable, limits::REQUEST_MAX_BYTES};
 use receipt_log::{ErrorKind, LogError};
 use receipt_projector::{ProjectorError, Unserved};
 use receipt_proto::{InvalidField, v1::ErrorReason};
+use receipt_snapshot::SnapshotError;
 use receipt_store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::api::NotReached;
+use crate::{api::NotReached, snapshots::SnapshotsError};
 
 /// Whose reasons they are.
 const DOMAIN: &str = "receipts.v1";
@@ -259,6 +260,25 @@ pub(crate) fn log_slow() -> Status {
 pub(crate) fn replay_running() -> Status {
     let message = "another call folds partitions aside: wait until it has ended, or cancel it";
     Problem::new(Code::FailedPrecondition, ErrorReason::ReplayRunning, message).into()
+}
+
+/// There is no place for snapshots.
+pub(crate) fn no_snapshot_place() -> Status {
+    let message = "receiptd was started without a place for snapshots: start it with --snapshots";
+    Problem::new(Code::FailedPrecondition, ErrorReason::NoSnapshotPlace, message).into()
+}
+
+/// A snapshot was not taken, or the log not trimmed.
+pub(crate) fn snapshots(error: &SnapshotsError) -> Status {
+    match error {
+        SnapshotsError::Snapshot(SnapshotError::Stopped) => replay(&ProjectorError::Stopped),
+        SnapshotsError::Projector(error) => replay(error),
+        error => {
+            tracing::error!(%error, "snapshots");
+            // For operators, who have to know.
+            internal(&error.to_string())
+        }
+    }
 }
 
 /// A partition could not be folded aside, or did not take the place of its state.

@@ -20,10 +20,13 @@ mod receipts;
 mod replays;
 mod serve;
 mod service;
+mod snapshots;
 mod states;
 mod streams;
 mod subscribe;
 mod token;
+mod told;
 
 pub use serve::{Context, ServeError, serve};
+pub use snapshots::{Snapshots, SnapshotsError, Taking};
 pub use streams::StreamLimits;

@@ -1,14 +1,7 @@
 //! For operators: partitions are folded anew beside their state, to prove it or to take its place.
 
-use std::{
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc};
 
-use futures_util::Stream;
-use receipt_log::Log;
 use receipt_projector::{Aside, Offsets, Partition, ProjectorError};
 use receipt_proto::v1::{
     self, rebuild_partitions_response::Told as Rebuild, verify_partitions_response::Told as Verify,
@@ -16,25 +9,21 @@ use receipt_proto::v1::{
 use receipt_store::Resources;
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::{api::Api, dead_letters::check_partition, error};
+use crate::{
+    api::Api,
+    dead_letters::check_partition,
+    error,
+    told::{self, Responses, Teller},
+};
 
 const MIB: usize = 1 << 20;
 /// Memory of what is folded aside, so that what serves keeps its own.
 const CACHE_BYTES: usize = 64 * MIB;
 const WRITE_BUFFER_BYTES: usize = 128 * MIB;
-/// Responses that wait for a client.
-const WAITING_MAX: usize = 16;
-/// How often it is told how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// The responses of one call.
-pub(crate) type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
 /// Where partitions are folded aside, one call at a time.
 pub(crate) struct Replays {
     dir: PathBuf,
@@ -63,15 +52,15 @@ pub(crate) fn rebuild(
     let response = |told| v1::RebuildPartitionsResponse { told: Some(told) };
     let work = move |teller: &Teller<_>, aside: &Aside<'_>| {
         for partition in &partitions {
-            let progress = |progress| response(Rebuild::Progress(progress));
-            let applied = aside.rebuild_live(partition, teller.progress(partition, progress))?;
+            let told = progress(teller, partition, |progress| response(Rebuild::Progress(progress)));
+            let applied = aside.rebuild_live(partition, told)?;
             if !teller.tell(response(Rebuild::Rebuilt(rebuilt(partition, applied)))) {
                 break;
             }
         }
         Ok(())
     };
-    Ok(stream(api, dir, permit, work))
+    Ok(aside(api, dir, permit, work))
 }
 
 /// VerifyPartitions.
@@ -84,15 +73,15 @@ pub(crate) fn verify(
     let response = |told| v1::VerifyPartitionsResponse { told: Some(told) };
     let work = move |teller: &Teller<_>, aside: &Aside<'_>| {
         for partition in &partitions {
-            let progress = |progress| response(Verify::Progress(progress));
-            let (applied, found) = aside.verify_live(partition, teller.progress(partition, progress))?;
+            let told = progress(teller, partition, |progress| response(Verify::Progress(progress)));
+            let (applied, found) = aside.verify_live(partition, told)?;
             if !teller.tell(response(Verify::Verified(found.told(partition.number(), applied)))) {
                 break;
             }
         }
         Ok(())
     };
-    Ok(stream(api, dir, permit, work))
+    Ok(aside(api, dir, permit, work))
 }
 
 fn partitions(api: &Api, only: Option<u32>) -> Result<Vec<Partition>, Status> {
@@ -102,65 +91,38 @@ fn partitions(api: &Api, only: Option<u32>) -> Result<Vec<Partition>, Status> {
     Ok(vec![partition.clone()])
 }
 
-/// Tells a client what becomes of its call.
-struct Teller<T>(mpsc::Sender<Result<T, Status>>);
-
-impl<T> Teller<T> {
-    /// `false`: nobody listens.
-    fn tell(&self, response: T) -> bool {
-        self.0.blocking_send(Ok(response)).is_ok()
-    }
-
-    /// Tells now and then how far a partition is; not to a client that does not read.
-    fn progress(&self, partition: &Partition, response: impl Fn(v1::ReplayProgress) -> T) -> impl FnMut(u64) {
-        let mut told: Option<Instant> = None;
-        move |records_folded| {
-            if told.is_some_and(|told| told.elapsed() < PROGRESS_EVERY) {
-                return;
-            }
-            told = Some(Instant::now());
-            let (partition, records) = (partition.number(), partition.applied().records());
-            drop(self.0.try_send(Ok(response(v1::ReplayProgress { partition, records_folded, records }))));
-        }
-    }
-}
-
-/// Runs it on a thread that may wait, until it is done, its client is gone, or the server is to stop.
-fn stream<T: Send + 'static>(
+/// Folds aside, and tells the client.
+fn aside<T: Send + 'static>(
     api: &Api,
     dir: PathBuf,
     permit: OwnedSemaphorePermit,
     work: impl FnOnce(&Teller<T>, &Aside<'_>) -> Result<(), ProjectorError> + Send + 'static,
 ) -> Response<Responses<T>> {
-    let (told, responses) = mpsc::channel(WAITING_MAX);
-    let (stop, stopped) = watch::channel(false);
-    let (listener, mut stopping) = (told.clone(), api.stopping());
-    tokio::spawn(async move {
-        tokio::select! {
-            () = listener.closed() => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
-            // It has ended.
-            () = stop.closed() => return,
-        }
-        stop.send_replace(true);
-    });
-    let (log, runtime): (Log, _) = (api.log.clone(), Handle::current());
-    tokio::task::spawn_blocking(move || {
+    let (log, runtime) = (api.log.clone(), Handle::current());
+    told::stream(api, move |teller| {
         let resources = Resources::new(CACHE_BYTES, WRITE_BUFFER_BYTES);
-        let aside = Aside { log: &log, resources: &resources, dir: &dir, runtime: &runtime, stopped: &stopped };
-        let teller = Teller(told);
-        let done = work(&teller, &aside);
+        let stopped = &teller.stopped;
+        let done = work(teller, &Aside { log: &log, resources: &resources, dir: &dir, runtime: &runtime, stopped });
         // Not empty where it was stopped, for the next call to go on from.
-        let _ = std::fs::remove_dir(&dir);
-        if let Some(above) = dir.parent() {
-            let _ = std::fs::remove_dir(above);
+        for dir in dir.ancestors().take(2) {
+            let _ = std::fs::remove_dir(dir);
         }
         drop(permit);
-        if let Err(why) = done {
-            let _ = teller.0.blocking_send(Err(error::replay(&why)));
-        }
-    });
-    Response::new(Box::pin(ReceiverStream::new(responses)))
+        done.map_err(|why| error::replay(&why))
+    })
+}
+
+/// Tells how far a partition is.
+fn progress<'a, T>(
+    teller: &'a Teller<T>,
+    partition: &'a Partition,
+    response: impl Fn(v1::ReplayProgress) -> T + 'a,
+) -> impl FnMut(u64) + 'a {
+    let mut tell = teller.now_and_then();
+    move |records_folded| {
+        let (partition, records) = (partition.number(), partition.applied().records());
+        tell(&|| response(v1::ReplayProgress { partition, records_folded, records }));
+    }
 }
 
 fn rebuilt(partition: &Partition, applied: Offsets) -> v1::RebuiltPartition {

@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::transport::server::{Router, Server, TcpIncoming};
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH_DESCRIPTOR_SET;
 
-use crate::{api::Api, edge::Edge, health::Health, service::Services, streams::StreamLimits};
+use crate::{api::Api, edge::Edge, health::Health, service::Services, snapshots::Snapshots, streams::StreamLimits};
 
 /// How long calls and streams may go on once the server is to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -38,6 +38,8 @@ pub struct Context {
     pub stream_limits: StreamLimits,
     /// Where partitions are folded aside, on the file system of their state.
     pub replay_dir: PathBuf,
+    /// Takes snapshots; `None`: there is no place for them.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 /// Why the server could not serve.

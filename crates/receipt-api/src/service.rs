@@ -8,7 +8,8 @@ use receipt_proto::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, replays, states, subscribe,
+    admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, replays, snapshots, states,
+    subscribe, told::Responses,
 };
 
 /// Both services.
@@ -116,7 +117,7 @@ impl ReceiptAdminService for Services {
         dead_letters::retry(&self.0, request).await
     }
 
-    type RebuildPartitionsStream = replays::Responses<v1::RebuildPartitionsResponse>;
+    type RebuildPartitionsStream = Responses<v1::RebuildPartitionsResponse>;
 
     async fn rebuild_partitions(
         &self,
@@ -125,12 +126,27 @@ impl ReceiptAdminService for Services {
         replays::rebuild(&self.0, &request)
     }
 
-    type VerifyPartitionsStream = replays::Responses<v1::VerifyPartitionsResponse>;
+    type VerifyPartitionsStream = Responses<v1::VerifyPartitionsResponse>;
 
     async fn verify_partitions(
         &self,
         request: Request<v1::VerifyPartitionsRequest>,
     ) -> Answer<Self::VerifyPartitionsStream> {
         replays::verify(&self.0, &request)
+    }
+
+    type CreateSnapshotsStream = Responses<v1::CreateSnapshotsResponse>;
+
+    async fn create_snapshots(
+        &self,
+        request: Request<v1::CreateSnapshotsRequest>,
+    ) -> Answer<Self::CreateSnapshotsStream> {
+        snapshots::create(&self.0, &request)
+    }
+
+    type TrimLogStream = Responses<v1::TrimLogResponse>;
+
+    async fn trim_log(&self, request: Request<v1::TrimLogRequest>) -> Answer<Self::TrimLogStream> {
+        snapshots::trim_log(&self.0, &request)
     }
 }

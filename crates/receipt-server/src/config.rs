@@ -18,6 +18,10 @@ use crate::{kafka, options::Options};
 /// Partitions of an embedded log, where nothing is said.
 pub(crate) const EMBEDDED_PARTITIONS: u32 = 4;
 
+/// How often snapshots are taken, and how many are kept, where nothing is said.
+const SNAPSHOT_INTERVAL_MS: u64 = 24 * 3_600_000;
+const SNAPSHOTS_KEPT: usize = 3;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -50,11 +54,28 @@ struct File {
     write_buffer_mib: Option<usize>,
     max_streams_per_user: Option<usize>,
     max_streams: Option<usize>,
+    snapshots: Option<String>,
+    snapshot_interval: Option<String>,
+    snapshot_keep: Option<usize>,
+    log_retention: Option<String>,
     metrics_listen: Option<SocketAddr>,
     log: Option<String>,
     log_format: Option<String>,
     // Last: a table of its own.
     kafka: Option<toml::Table>,
+}
+
+/// Which snapshots are taken, and what becomes of the log behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SnapshotConfig {
+    /// A folder or URL.
+    pub(crate) place: String,
+    /// 0: none are taken but when one is asked for.
+    pub(crate) interval_ms: u64,
+    /// Of each unit.
+    pub(crate) keep: usize,
+    /// `None`: the log is not trimmed.
+    pub(crate) log_retention_ms: Option<u64>,
 }
 
 /// The settings in force.
@@ -70,6 +91,7 @@ pub(crate) struct Config {
     pub(crate) block_cache_mib: usize,
     pub(crate) write_buffer_mib: usize,
     pub(crate) stream_limits: StreamLimits,
+    pub(crate) snapshots: Option<SnapshotConfig>,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -123,6 +145,12 @@ impl Config {
                 a_user: options.max_streams_per_user.or(file.max_streams_per_user).unwrap_or(100),
                 in_all: options.max_streams.or(file.max_streams).unwrap_or(100_000),
             },
+            snapshots: snapshots(
+                options.snapshots.as_ref().or(file.snapshots.as_ref()),
+                options.snapshot_interval.as_ref().or(file.snapshot_interval.as_ref()),
+                options.snapshot_keep.or(file.snapshot_keep),
+                options.log_retention.as_ref().or(file.log_retention.as_ref()),
+            )?,
             metrics_listen: options.metrics_listen.or(file.metrics_listen),
             log: options.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: match log_format.map_or("text", String::as_str) {
@@ -155,6 +183,9 @@ impl Config {
         if let Some(kafka) = &self.kafka {
             kafka.check()?;
         }
+        if self.kafka.is_some() && self.snapshots.as_ref().is_some_and(|one| one.log_retention_ms.is_some()) {
+            bail!("log_retention is set, and the log is on Kafka: set `retention.ms` of its topics instead");
+        }
         if self.fold.retention_ms != 0 && self.fold.early_window_ms > self.fold.retention_ms {
             bail!(
                 "early_window is {}: it may be at most the retention, {}",
@@ -186,12 +217,48 @@ impl Config {
             write_buffer_mib: Some(self.write_buffer_mib),
             max_streams_per_user: Some(self.stream_limits.a_user),
             max_streams: Some(self.stream_limits.in_all),
+            snapshots: self.snapshots.as_ref().map(|one| one.place.clone()),
+            snapshot_interval: self.snapshots.as_ref().map(|one| duration(one.interval_ms)),
+            snapshot_keep: self.snapshots.as_ref().map(|one| one.keep),
+            log_retention: self.snapshots.as_ref().and_then(|one| one.log_retention_ms.map(duration)),
             metrics_listen: self.metrics_listen,
             log: Some(self.log.clone()),
             log_format: Some(self.log_format.to_string()),
             kafka: self.kafka.as_ref().map(kafka::table),
         })?)
     }
+}
+
+/// Of the settings, given or not, of snapshots.
+fn snapshots(
+    place: Option<&String>,
+    interval: Option<&String>,
+    keep: Option<usize>,
+    log_retention: Option<&String>,
+) -> anyhow::Result<Option<SnapshotConfig>> {
+    let Some(place) = place.cloned() else {
+        let names = [
+            ("snapshot_interval", interval.is_some()),
+            ("snapshot_keep", keep.is_some()),
+            ("log_retention", log_retention.is_some()),
+        ];
+        if let Some((name, _)) = names.into_iter().find(|(_, given)| *given) {
+            bail!(
+                "{name} is set without snapshots: give a place for them too, such as --snapshots /var/backups/receiptd"
+            );
+        }
+        return Ok(None);
+    };
+    let interval_ms = duration_ms("snapshot_interval", interval, SNAPSHOT_INTERVAL_MS)?;
+    let keep = keep.unwrap_or(SNAPSHOTS_KEPT);
+    if keep == 0 {
+        bail!("snapshot_keep is 0: it may be 1 or more");
+    }
+    let log_retention_ms = log_retention.map(|_| duration_ms("log_retention", log_retention, 0)).transpose()?;
+    if log_retention_ms.is_some() && interval_ms == 0 {
+        bail!("log_retention is set, and snapshot_interval is 0: the log is trimmed behind snapshots that are taken");
+    }
+    Ok(Some(SnapshotConfig { place, interval_ms, keep, log_retention_ms }))
 }
 
 fn duration_ms(name: &str, text: Option<&String>, default_ms: u64) -> anyhow::Result<u64> {
@@ -211,6 +278,19 @@ mod tests {
 
     fn options() -> Options {
         Options { data_dir: Some("/data".into()), ..Options::default() }
+    }
+
+    fn snapshots() -> Options {
+        Options { snapshots: Some("/backups".into()), ..options() }
+    }
+
+    #[test]
+    fn snapshots_have_defaults_once_they_have_a_place() {
+        let of = |options: &Options| Config::from_options(options).unwrap().snapshots;
+        assert_eq!(of(&options()), None);
+        let place = "/backups".to_owned();
+        let default = SnapshotConfig { place, interval_ms: 86_400_000, keep: 3, log_retention_ms: None };
+        assert_eq!(of(&snapshots()), Some(default));
     }
 
     fn refusal(options: &Options) -> String {
@@ -256,6 +336,16 @@ mod tests {
             (Options { max_group_members: Some(0), ..options() }, "max_group_members is 0"),
             (Options { log_format: Some("xml".into()), ..options() }, "log_format is \"xml\": it may be text or json"),
             (Options { block_cache_mib: Some(0), ..options() }, "block_cache_mib is 0"),
+            (Options { log_retention: Some("7d".into()), ..options() }, "log_retention is set without snapshots"),
+            (Options { snapshot_keep: Some(0), ..snapshots() }, "snapshot_keep is 0: it may be 1 or more"),
+            (
+                Options { log_retention: Some("7d".into()), snapshot_interval: Some("0s".into()), ..snapshots() },
+                "log_retention is set, and snapshot_interval is 0",
+            ),
+            (
+                Options { log_retention: Some("7d".into()), kafka: Some("a:1".into()), ..snapshots() },
+                "log_retention is set, and the log is on Kafka",
+            ),
         ];
         for (options, message) in cases {
             assert!(refusal(&options).starts_with(message), "{message}: {}", refusal(&options));

@@ -4,6 +4,7 @@ mod config;
 mod kafka;
 mod options;
 mod run;
+mod snapshots;
 mod telemetry;
 
 use std::process::ExitCode;

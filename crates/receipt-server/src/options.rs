@@ -69,6 +69,20 @@ pub(crate) struct Options {
     /// Streams in all at a time, at most. [default: 100000]
     #[arg(long, value_name = "N", env = "RECEIPTD_MAX_STREAMS")]
     pub(crate) max_streams: Option<usize>,
+    /// Where snapshots of the state, and of the embedded log, are kept: a folder, file:///FOLDER, or s3://BUCKET/PREFIX with
+    /// the AWS_* environment variables. Without it none are taken.
+    #[arg(long, value_name = "PLACE", env = "RECEIPTD_SNAPSHOTS")]
+    pub(crate) snapshots: Option<String>,
+    /// How often snapshots are taken; 0s: only by `receiptctl snapshot create`. [default: 24h]
+    #[arg(long, value_name = "DURATION", env = "RECEIPTD_SNAPSHOT_INTERVAL")]
+    pub(crate) snapshot_interval: Option<String>,
+    /// How many snapshots stay of each partition, and of the embedded log. [default: 3]
+    #[arg(long, value_name = "N", env = "RECEIPTD_SNAPSHOT_KEEP")]
+    pub(crate) snapshot_keep: Option<usize>,
+    /// Trim the embedded log: what is older goes after each round of snapshots, where it is behind the oldest one that is
+    /// whole. [default: nothing goes]
+    #[arg(long, value_name = "DURATION", env = "RECEIPTD_LOG_RETENTION")]
+    pub(crate) log_retention: Option<String>,
     /// Loopback address to serve Prometheus metrics on; none without it.
     #[arg(long, value_name = "ADDR", env = "RECEIPTD_METRICS_LISTEN")]
     pub(crate) metrics_listen: Option<SocketAddr>,

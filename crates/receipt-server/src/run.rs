@@ -11,7 +11,10 @@ use tokio::{
     sync::watch,
 };
 
-use crate::config::{Config, EMBEDDED_PARTITIONS};
+use crate::{
+    config::{Config, EMBEDDED_PARTITIONS},
+    snapshots,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -41,18 +44,37 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         bail!("no partition can serve: {why}");
     }
     announce(&log, &projector, &listener)?;
+    let snapshots = match &config.snapshots {
+        None => None,
+        Some(settings) => {
+            let dir = data_dir.replay().join("snapshot");
+            let snapshots = snapshots::open(settings, dir, &log, projector.partitions(), notifier.inboxes())?;
+            Some((snapshots, settings.clone()))
+        }
+    };
+    let taking = match &snapshots {
+        Some((snapshots, settings)) if settings.interval_ms > 0 => {
+            Some(snapshots::take_now_and_then(snapshots.clone(), settings.clone(), stopping.clone()))
+        }
+        _ => None,
+    };
     let context = receipt_api::Context {
         log: log.clone(),
         partitions: projector.partitions().to_vec(),
         inboxes: notifier.inboxes().to_vec(),
         stream_limits: config.stream_limits,
         replay_dir: data_dir.replay(),
+        snapshots: snapshots.map(|(snapshots, _)| snapshots),
     };
     let until_asked = async move {
         // Nobody left to say so is as good a reason to stop.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
     let served = receipt_api::serve(context, listener, until_asked).await;
+    if let Some(taking) = taking {
+        // It ends at the next file; what it has begun the next round goes on with.
+        taking.await?;
+    }
     // Whatever was acknowledged is in the log; the state is made durable so that the next start has little to read.
     projector.stop().await;
     notifier.stop().await;

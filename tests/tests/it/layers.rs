@@ -19,7 +19,10 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("receipt-snapshot", &["receipt-domain"]),
     (TEST_ENGINE, &["receipt-log"]),
     ("receipt-store", &["receipt-domain", "receipt-codec"]),
-    ("receipt-projector", &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log"]),
+    (
+        "receipt-projector",
+        &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log", "receipt-snapshot"],
+    ),
     (
         "receipt-notifier",
         &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log", "receipt-projector"],
@@ -32,13 +35,22 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "receipt-proto",
             "receipt-store",
             "receipt-log",
+            "receipt-snapshot",
             "receipt-projector",
             "receipt-notifier",
         ],
     ),
     (
         "receipt-server",
-        &["receipt-domain", "receipt-store", "receipt-log", "receipt-projector", "receipt-notifier", "receipt-api"],
+        &[
+            "receipt-domain",
+            "receipt-store",
+            "receipt-log",
+            "receipt-snapshot",
+            "receipt-projector",
+            "receipt-notifier",
+            "receipt-api",
+        ],
     ),
     // It knows the contract, the log, which it sets up and copies, and the state, which it folds anew and restores.
     (

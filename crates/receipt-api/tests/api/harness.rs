@@ -102,6 +102,7 @@ impl Server {
             inboxes: notifier.inboxes().to_vec(),
             stream_limits: StreamLimits { a_user: 3, in_all: 100 },
             replay_dir: dir.path().join("replay"),
+            snapshots: None,
         };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve(context, listener, async move { drop(stopped.await) }));

@@ -7,13 +7,14 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 use tokio::{signal::ctrl_c, sync::watch};
 
+use super::trim::Trim;
 use crate::{
     copy::{self, Done, End},
     kafka::setting,
     output::{Output, table},
 };
 
-/// Copy a log, between the embedded one and Kafka too.
+/// Copy a log, between the embedded one and Kafka too; trim it.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
     #[command(subcommand)]
@@ -23,6 +24,7 @@ pub(crate) struct Log {
 #[derive(Debug, Subcommand)]
 enum Command {
     Copy(Copy),
+    Trim(Trim),
 }
 
 /// Copy a log into another one, partition by partition: keys, values, headers, timestamps and order stay.
@@ -81,9 +83,11 @@ struct Copy {
 }
 
 impl Log {
-    pub(crate) async fn run(self, output: Output) -> anyhow::Result<()> {
-        let Command::Copy(command) = self.command;
-        command.run(output).await
+    pub(crate) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
+        match self.command {
+            Command::Copy(command) => command.run(output).await,
+            Command::Trim(command) => command.run(addr, output).await,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod replay;
 pub(crate) mod snapshot;
 pub(crate) mod states;
 pub(crate) mod topics;
+pub(crate) mod trim;
 pub(crate) mod watch;
 
 use receipt_proto::v1;
@@ -42,9 +43,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Import(command) => command.run(addr, output).await,
         Command::Load(command) => command.run(addr, output).await,
         Command::Topics(command) => command.run(output).await,
-        Command::Log(command) => command.run(output).await,
+        Command::Log(command) => command.run(addr, output).await,
         Command::Replay(command) => command.run(addr, output).await,
-        Command::Snapshot(command) => command.run(output).await,
+        Command::Snapshot(command) => command.run(addr, output).await,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use receipt_proto::v1;
 use receipt_snapshot::{Manifest, Place, Snapshot as Found, SnapshotError, list};
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
@@ -11,7 +12,7 @@ use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
 use super::{log::stopped_by_ctrl_c, replay::Which as Site};
 use crate::{
     output::{Output, table},
-    snapshot::{self, Meter, PutBack, Taken, Target, Which},
+    snapshot::{self, Meter, PutBack, Target, Which},
 };
 
 /// Copy state and log of a stopped receiptd to a folder or an object store, and restore them.
@@ -43,16 +44,18 @@ enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  receiptctl snapshot create
   receiptctl snapshot create --data-dir /var/lib/receiptd --to /var/backups/receiptd --keep 7
   AWS_REGION=eu-central-1 receiptctl snapshot create --data-dir /var/lib/receiptd --to s3://backups/receiptd")]
 struct Create {
     #[command(flatten)]
     site: Site,
-    /// Where to put it.
-    #[arg(long, value_name = "PLACE")]
-    to: String,
-    /// Keep the newest N snapshots of each store and of the log, and delete older ones. Left out: all stay.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Where to put those of a data directory. A receiptd that serves puts them where it was told to by --snapshots.
+    #[arg(long, value_name = "PLACE", requires = "data_dir")]
+    to: Option<String>,
+    /// Keep the newest N snapshots of each store and of the log, and delete older ones. Left out: all stay. A receiptd that
+    /// serves keeps as many as --snapshot-keep says.
+    #[arg(long, value_name = "N", requires = "data_dir", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
 }
 
@@ -129,9 +132,9 @@ struct Restore {
 }
 
 impl Snapshot {
-    pub(crate) async fn run(self, output: Output) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         match self.command {
-            Command::Create(command) => command.run(output).await,
+            Command::Create(command) => command.run(addr, output).await,
             Command::List(command) => command.run(output).await,
             Command::Verify(command) => command.run(output).await,
             Command::Restore(command) => command.run(output).await,
@@ -140,65 +143,59 @@ impl Snapshot {
 }
 
 impl Create {
-    async fn run(self, output: Output) -> anyhow::Result<()> {
+    async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
-        let place = Place::open(&self.to, Handle::current())?;
-        let Some(data_dir) = &self.site.data_dir else {
-            bail!("give the --data-dir of a receiptd that is stopped");
-        };
-        let site = self.site.open(data_dir).await?;
-        let (log, partition) = (site.log.origin(), self.site.partition);
-        let keep = self.keep.map(|count| count as usize);
-        let taken = {
-            let place = place.clone();
-            spawn_blocking(move || {
-                let taken = snapshot::create(&site, &place, partition, keep, &stop, output.json);
-                // In order, so that the next to open it has nothing to recover.
-                let closed = site.log.close();
-                let taken = taken?;
-                closed?;
-                anyhow::Ok(taken)
-            })
-            .await??
+        let partition = self.site.partition;
+        let taken = match (&self.site.data_dir, &self.to) {
+            (None, _) => snapshot::create_live(addr, partition, stop, output.json).await?,
+            (Some(_), None) => bail!("give --to: where to put the snapshots of this data directory"),
+            (Some(data_dir), Some(to)) => {
+                let place = Place::open(to, Handle::current())?;
+                let site = self.site.open(data_dir).await?;
+                let keep = self.keep.map(|count| count as usize);
+                spawn_blocking(move || {
+                    let taken = snapshot::create(&site, &place, partition, keep, &stop, output.json);
+                    // In order, so that the next to open it has nothing to recover.
+                    let closed = site.log.close();
+                    let taken = taken?;
+                    closed?;
+                    anyhow::Ok(taken)
+                })
+                .await??
+            }
         };
         let seconds = start.elapsed().as_secs_f64();
+        let place = taken.first().map(|one| one.place.clone());
         let json = json!({
-            "place": place.to_string(),
-            "log": log,
+            "place": place,
             "snapshots": taken.iter().map(taken_json).collect::<Vec<_>>(),
             "seconds": seconds,
         });
         output.print(&json, || {
             let header = ["of", "name", "files", "bytes", "put now", "older ones deleted"];
-            let rows = taken.iter().map(|Taken { created, kept }| {
-                let put = if created.was_there { "was there".to_owned() } else { created.put_bytes.to_string() };
-                [
-                    created.snapshot.unit.to_string(),
-                    created.snapshot.name.clone(),
-                    created.files.to_string(),
-                    created.bytes.to_string(),
-                    put,
-                    kept.deleted.len().to_string(),
-                ]
+            let rows = taken.iter().map(|one| {
+                let put = if one.was_there { "was there".to_owned() } else { one.put_bytes.to_string() };
+                let (files, bytes, deleted) = (one.files.to_string(), one.bytes.to_string(), one.deleted.len());
+                [one.unit.clone(), one.name.clone(), files, bytes, put, deleted.to_string()]
             });
-            format!("{}\n{log}\nin {place}; {seconds:.1} s", table(header, rows))
+            format!("{}\nin {}; {seconds:.1} s", table(header, rows), place.unwrap_or_default())
         })
     }
 }
 
-fn taken_json(Taken { created, kept }: &Taken) -> Value {
+fn taken_json(one: &v1::SnapshotTaken) -> Value {
     json!({
-        "log_id": created.snapshot.log_id,
-        "unit": created.snapshot.unit.to_string(),
-        "partition": created.snapshot.unit.partition(),
-        "name": created.snapshot.name,
-        "was_there": created.was_there,
-        "files": created.files,
-        "bytes": created.bytes,
-        "put_bytes": created.put_bytes,
-        "deleted": kept.deleted.iter().map(|snapshot| snapshot.name.clone()).collect::<Vec<_>>(),
-        "leftover_bytes_deleted": kept.leftover_bytes,
+        "log_id": one.log_id,
+        "unit": one.unit,
+        "partition": one.unit.split_once('-').and_then(|(_, partition)| partition.parse::<u32>().ok()),
+        "name": one.name,
+        "was_there": one.was_there,
+        "files": one.files,
+        "bytes": one.bytes,
+        "put_bytes": one.put_bytes,
+        "deleted": one.deleted,
+        "leftover_bytes_deleted": one.leftover_bytes_deleted,
     })
 }
 
@@ -410,7 +407,8 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         assert!(parses("create --data-dir a --to s3://b/c --keep 3"));
         assert!(parses("create --data-dir a --kafka b:1 --topic-prefix c. --to d --partition 1"));
-        assert!(!parses("create --data-dir a"));
+        assert!(parses("create --partition 1"));
+        assert!(!parses("create --to b"));
         assert!(!parses("create --data-dir a --to b --keep 0"));
         assert!(parses("restore --data-dir a --from b --before 2026-03-01T12:00:00Z"));
         assert!(!parses("restore --data-dir a --from b --before yesterday"));

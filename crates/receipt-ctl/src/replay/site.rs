@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use receipt_log::{KafkaOptions, Log, LogError};
-use receipt_projector::{DataDir, Offsets, identity};
-use receipt_store::{Resources, Store, StoreError};
+use receipt_projector::{DataDir, Durables, Offsets, identity};
+use receipt_store::{InboxStore, Resources, Store, StoreError};
 
 const MIB: usize = 1 << 20;
 
@@ -66,6 +66,18 @@ impl Site {
             Ok(None) => Err(format!("there is no store in {}: receiptd folds one when it starts", dir.display())),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Up to where a partition's stores need nothing of the log any more. What cannot be read needs all of it.
+    pub(crate) fn durable(&self, partition: u32) -> Durables {
+        let receipts = self.open_live(partition).map(|(_, applied)| applied).unwrap_or_default();
+        let dir = self.inboxes().join(partition.to_string());
+        let inboxes = || -> Result<_, StoreError> {
+            let Some(stored) = Store::identity(&dir)? else { return Ok(0) };
+            let identity = identity(&self.log, partition, stored.settings);
+            Ok(InboxStore::open(&dir, &self.resources, &identity)?.durable_offset())
+        };
+        Durables { receipts, deltas: inboxes().unwrap_or_default() }
     }
 
     /// Where the stores of the inbox projection are.

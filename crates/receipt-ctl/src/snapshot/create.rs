@@ -3,22 +3,16 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
-use receipt_projector::identity;
-use receipt_snapshot::{Created, Facts, Kept, Place, Unit};
+use receipt_domain::settings::Settings;
+use receipt_log::Topic;
+use receipt_projector::{facts, identity};
+use receipt_proto::v1;
+use receipt_snapshot::{Facts, Place, Unit};
 use receipt_store::{InboxStore, Store};
 use tokio::sync::watch;
 
-use super::{
-    Meter,
-    facts::{self, StoredFor},
-};
+use super::Meter;
 use crate::replay::Site;
-
-/// A snapshot that is there now, and which older ones went for it.
-pub(crate) struct Taken {
-    pub(crate) created: Created,
-    pub(crate) kept: Kept,
-}
 
 /// Takes snapshots of the stores of these partitions, and then, where all are taken, of the embedded log: so that the
 /// log's is never behind them. Of each unit the newest `keep` stay; `None`: all.
@@ -29,7 +23,7 @@ pub(crate) fn create(
     keep: Option<usize>,
     stop: &watch::Receiver<bool>,
     quiet: bool,
-) -> anyhow::Result<Vec<Taken>> {
+) -> anyhow::Result<Vec<v1::SnapshotTaken>> {
     let partitions = site.partitions(only)?;
     let dir = site.aside("snapshot", None);
     let mut meter = Meter::new(bytes(site, &partitions, only.is_none()), stop, quiet);
@@ -43,7 +37,7 @@ pub(crate) fn create(
         if let Some(facts) = checkpoint(&aside)? {
             let created = receipt_snapshot::create(place, &facts, &aside, &mut |bytes| meter.told(bytes))?;
             let kept = keep.map(|count| receipt_snapshot::keep(place, &facts.log_id, unit, count));
-            taken.push(Taken { created, kept: kept.transpose()?.unwrap_or_default() });
+            taken.push(facts::taken(&place.to_string(), created, &kept.transpose()?.unwrap_or_default()));
         }
         remove(&aside)
     };
@@ -73,25 +67,27 @@ fn bytes(site: &Site, partitions: &[u32], with_log: bool) -> u64 {
 
 fn receipts(site: &Site, partition: u32, aside: &Path) -> anyhow::Result<Facts> {
     let dir = site.live(partition);
-    let stored = stored(&dir)?;
-    let store = Store::open(&dir, &site.resources, &identity(&site.log, partition, stored.settings))?;
+    let identity = identity(&site.log, partition, settings(&dir)?);
+    let store = Store::open(&dir, &site.resources, &identity)?;
     let durable = store.checkpoint(aside)?;
     let log_time_ms = store.view()?.progress().log_time_ms;
-    Ok(facts::of_store(&stored, Unit::Receipts(partition), partition, &facts::offsets(durable), log_time_ms))
+    let offsets = [(Topic::Conversations, durable.conversations_offset), (Topic::Reads, durable.reads_offset)];
+    Ok(facts::of_store(&identity, Unit::Receipts(partition), &offsets, log_time_ms))
 }
 
 fn inboxes(site: &Site, partition: u32, aside: &Path) -> anyhow::Result<Facts> {
     let dir = site.inboxes().join(partition.to_string());
-    let stored = stored(&dir)?;
-    let store = InboxStore::open(&dir, &site.resources, &identity(&site.log, partition, stored.settings))?;
+    let identity = identity(&site.log, partition, settings(&dir)?);
+    let store = InboxStore::open(&dir, &site.resources, &identity)?;
     let progress = store.checkpoint(aside)?;
-    let offsets = [(receipt_log::Topic::Deltas, progress.offset)];
-    Ok(facts::of_store(&stored, Unit::Inboxes(partition), partition, &offsets, progress.log_time_ms))
+    let offsets = [(Topic::Deltas, progress.offset)];
+    Ok(facts::of_store(&identity, Unit::Inboxes(partition), &offsets, progress.log_time_ms))
 }
 
-fn stored(dir: &Path) -> anyhow::Result<StoredFor> {
-    match StoredFor::read(dir)? {
-        Some(stored) => Ok(stored),
+/// By which settings the store in a directory is folded.
+fn settings(dir: &Path) -> anyhow::Result<Settings> {
+    match Store::identity(dir)? {
+        Some(stored) => Ok(stored.settings),
         None => bail!("there is no store in {}: receiptd folds one when it starts", dir.display()),
     }
 }

@@ -3,6 +3,7 @@
 mod choose;
 mod create;
 mod facts;
+mod live;
 mod restore;
 mod target;
 
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 
 pub(crate) use self::{
     choose::{Choice, Which},
-    create::{Taken, create},
+    create::create,
+    live::{create_live, trim_live},
     restore::{PutBack, restore},
     target::Target,
 };

@@ -57,6 +57,7 @@ async fn measure() -> anyhow::Result<()> {
             inboxes: notifier.inboxes().to_vec(),
             stream_limits: receipt_api::StreamLimits::default(),
             replay_dir: dir.path().join("replay"),
+            snapshots: None,
         };
         let server = tokio::spawn(receipt_api::serve(context, listener, async {
             let _ = stopped.await;

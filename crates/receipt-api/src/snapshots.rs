@@ -1,0 +1,239 @@
+//! Snapshots of what serves, and the log trimmed behind them: by calls of operators, and by the server itself.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use receipt_log::{Log, LogError, Topic};
+use receipt_notifier::Inbox;
+use receipt_projector::{
+    Durables, Offsets, Partition, ProjectorError, Trim, TrimError, TrimLimits, facts, plan_trim, trim,
+};
+use receipt_proto::{
+    ms_from_timestamp,
+    v1::{self, create_snapshots_response::Told as Create, trim_log_response::Told as Trimming},
+};
+use receipt_snapshot::{Created, Facts, Kept, Place, SnapshotError, Unit};
+use receipt_store::{InboxStore, Store};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    api::Api,
+    dead_letters::check_partition,
+    error,
+    told::{self, Responses, Teller},
+};
+
+/// Why a snapshot was not taken, or the log not trimmed.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotsError {
+    /// The place of snapshots.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A partition, or its store.
+    #[error(transparent)]
+    Projector(#[from] ProjectorError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The directory where copies are made.
+    #[error("{}: {source}", dir.display())]
+    Directory {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl From<TrimError> for SnapshotsError {
+    fn from(error: TrimError) -> Self {
+        match error {
+            TrimError::Snapshot(error) => error.into(),
+            TrimError::Log(error) => error.into(),
+        }
+    }
+}
+
+/// What is told while snapshots are taken.
+#[derive(Debug)]
+pub enum Taking {
+    /// So many more bytes are dealt with.
+    Bytes(u64),
+    /// A snapshot is there, and older ones are gone for it.
+    Taken(Created, Kept),
+}
+
+/// Takes snapshots of what serves, one at a time.
+pub struct Snapshots {
+    /// Where to.
+    pub place: Place,
+    /// How many stay of each unit; `None`: all.
+    pub keep: Option<usize>,
+    /// Where copies are made, on the file system of the state.
+    pub dir: PathBuf,
+    /// The log.
+    pub log: Log,
+    /// The partitions of receipts.
+    pub partitions: Vec<Partition>,
+    /// The partitions of inboxes.
+    pub inboxes: Vec<Inbox>,
+    /// Held by who takes some, or trims.
+    pub one: Mutex<()>,
+}
+
+impl Snapshots {
+    /// Takes snapshots of one partition's stores; or of all, and then of the embedded log, so that it is never behind them.
+    /// `told` says whether to go on. Must not be called from async code.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Stopped`] as `told` said; else if a partition is sealed, or place or disk fail.
+    pub fn create(&self, only: Option<u32>, told: &mut dyn FnMut(Taking) -> bool) -> Result<(), SnapshotsError> {
+        let _one_at_a_time = self.one.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_asked = |number: u32| only.is_none_or(|only| only == number);
+        for partition in self.partitions.iter().filter(|one| is_asked(one.number())) {
+            self.take(Unit::Receipts(partition.number()), told, |dir| receipts(partition, dir).map(Some))?;
+        }
+        for inbox in self.inboxes.iter().filter(|one| is_asked(one.number())) {
+            self.take(Unit::Inboxes(inbox.number()), told, |dir| inboxes(&self.log, inbox, dir).map(Some))?;
+        }
+        if only.is_none() {
+            self.take(Unit::Log, told, |dir| {
+                Ok(self.log.checkpoint(dir)?.map(|copied| facts::of_log(&self.log, &copied)))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &self,
+        unit: Unit,
+        told: &mut dyn FnMut(Taking) -> bool,
+        copy: impl FnOnce(&Path) -> Result<Option<Facts>, SnapshotsError>,
+    ) -> Result<(), SnapshotsError> {
+        let dir = self.dir.join(unit.to_string());
+        // Of an attempt that was interrupted: the place has what is needed of it.
+        remove(&dir)?;
+        fs::create_dir_all(&self.dir).map_err(|source| SnapshotsError::Directory { dir: self.dir.clone(), source })?;
+        if let Some(facts) = copy(&dir)? {
+            let created = receipt_snapshot::create(&self.place, &facts, &dir, &mut |bytes| told(Taking::Bytes(bytes)))?;
+            let kept = self.keep.map(|count| receipt_snapshot::keep(&self.place, &facts.log_id, unit, count));
+            let kept = kept.transpose()?.unwrap_or_default();
+            if !told(Taking::Taken(created, kept)) {
+                return Err(SnapshotError::Stopped.into());
+            }
+        }
+        remove(&dir)?;
+        // Not empty while others fold aside.
+        let _ = fs::remove_dir(&self.dir);
+        Ok(())
+    }
+
+    /// Trims the log behind the oldest of each partition's snapshots that is whole, and of that, what is older than a time,
+    /// if one is given; or only tells what it would. Must not be called from async code.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Stopped`] as `told` said; else if place or log fail.
+    pub fn trim(
+        &self,
+        older_than_ms: Option<u64>,
+        dry_run: bool,
+        told: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Vec<Trim>, SnapshotsError> {
+        let _one_at_a_time = self.one.lock().unwrap_or_else(PoisonError::into_inner);
+        let durable = |number: u32| {
+            let at = usize::try_from(number).ok()?;
+            let receipts = self.partitions.get(at)?.with_store(Store::durable).map(Offsets::of);
+            let deltas = self.inboxes.get(at)?.store().map(InboxStore::durable_offset);
+            // Where a state cannot be opened, nothing says what it needs.
+            Some(Durables { receipts: receipts.unwrap_or_default(), deltas: deltas.unwrap_or_default() })
+        };
+        let trims = plan_trim(&self.log, &self.place, TrimLimits { older_than_ms, durable: &durable }, told)?;
+        if !dry_run {
+            trim(&self.log, &trims)?;
+        }
+        Ok(trims)
+    }
+}
+
+fn receipts(partition: &Partition, dir: &Path) -> Result<Facts, SnapshotsError> {
+    let applied = partition.checkpoint(dir)?;
+    // At least that of the copy: it is only told to people.
+    let log_time_ms = partition.with_store(|store| store.view().map(|view| view.progress().log_time_ms));
+    let log_time_ms = log_time_ms.and_then(Result::ok).unwrap_or_default();
+    let offsets = [(Topic::Conversations, applied.conversations), (Topic::Reads, applied.reads)];
+    Ok(facts::of_store(partition.identity(), Unit::Receipts(partition.number()), &offsets, log_time_ms))
+}
+
+fn inboxes(log: &Log, inbox: &Inbox, dir: &Path) -> Result<Facts, SnapshotsError> {
+    let progress = inbox.checkpoint(dir)?;
+    let settings = inbox.store().map(InboxStore::settings).copied().unwrap_or_default();
+    let identity = receipt_projector::identity(log, inbox.number(), settings);
+    let offsets = [(Topic::Deltas, progress.offset)];
+    Ok(facts::of_store(&identity, Unit::Inboxes(inbox.number()), &offsets, progress.log_time_ms))
+}
+
+fn remove(dir: &Path) -> Result<(), SnapshotsError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|source| SnapshotsError::Directory { dir: dir.to_owned(), source }),
+    }
+}
+
+/// CreateSnapshots.
+pub(crate) fn create(
+    api: &Api,
+    request: &Request<v1::CreateSnapshotsRequest>,
+) -> Result<Response<Responses<v1::CreateSnapshotsResponse>>, Status> {
+    let snapshots = configured(api)?;
+    let partition = request.get_ref().partition;
+    if let Some(partition) = partition {
+        check_partition(&api.log, "partition", partition)?;
+    }
+    let response = |told| v1::CreateSnapshotsResponse { told: Some(told) };
+    Ok(told::stream(api, move |teller: &Teller<_>| {
+        let mut progress = teller.now_and_then();
+        let mut bytes = 0;
+        let place = snapshots.place.to_string();
+        let taken = snapshots.create(partition, &mut |taking| match taking {
+            Taking::Bytes(more) => {
+                bytes += more;
+                progress(&|| response(Create::Bytes(bytes)))
+            }
+            Taking::Taken(created, kept) => teller.tell(response(Create::Taken(facts::taken(&place, created, &kept)))),
+        });
+        taken.map_err(|error| error::snapshots(&error))
+    }))
+}
+
+/// TrimLog.
+pub(crate) fn trim_log(
+    api: &Api,
+    request: &Request<v1::TrimLogRequest>,
+) -> Result<Response<Responses<v1::TrimLogResponse>>, Status> {
+    let snapshots = configured(api)?;
+    let v1::TrimLogRequest { older_than, dry_run } = request.get_ref();
+    let older_than_ms = older_than.as_ref().map(|time| ms_from_timestamp("older_than", time));
+    let (older_than_ms, dry_run) = (older_than_ms.transpose().map_err(error::invalid)?, *dry_run);
+    let response = |told| v1::TrimLogResponse { told: Some(told) };
+    Ok(told::stream(api, move |teller: &Teller<_>| {
+        let mut progress = teller.now_and_then();
+        let mut bytes = 0;
+        let trims = snapshots.trim(older_than_ms, dry_run, &mut |more| {
+            bytes += more;
+            progress(&|| response(Trimming::Bytes(bytes)))
+        });
+        for trim in trims.map_err(|error| error::snapshots(&error))? {
+            if !teller.tell(response(Trimming::Trimmed(trim.told()))) {
+                break;
+            }
+        }
+        Ok(())
+    }))
+}
+
+fn configured(api: &Api) -> Result<Arc<Snapshots>, Status> {
+    api.snapshots.clone().ok_or_else(error::no_snapshot_place)
+}

@@ -6,7 +6,7 @@ use protox::prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let proto = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
-    let files = ["event.proto", "receipt_service.proto"].map(|f| proto.join("receipts/v1").join(f));
+    let files = ["event.proto", "log_file.proto", "receipt_service.proto"].map(|f| proto.join("receipts/v1").join(f));
     for file in &files {
         println!("cargo:rerun-if-changed={}", file.display());
     }

@@ -7,11 +7,11 @@ use receipt_log::{Appended, Batch, Log};
 use receipt_notifier::Inbox;
 use receipt_projector::{Offsets, Partition, Unserved};
 use receipt_store::{StoreError, View};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tonic::Status;
 
 use crate::{
-    deadline::Deadline, error, replays::Replays, serve::Context, snapshots::Snapshots, streams::Streams,
+    deadline::Deadline, error, read_log, replays::Replays, serve::Context, snapshots::Snapshots, streams::Streams,
     token::Positions,
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct Api {
     pub(crate) streams: Arc<Streams>,
     pub(crate) replays: Replays,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
+    /// A permit for each stream that reads the log.
+    pub(crate) log_streams: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -50,6 +52,7 @@ impl Api {
             streams: Streams::new(stream_limits),
             replays: Replays::new(replay_dir),
             snapshots,
+            log_streams: Arc::new(Semaphore::new(read_log::STREAMS_MAX)),
             stopping,
         }
     }

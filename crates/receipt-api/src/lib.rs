@@ -16,6 +16,7 @@ mod health;
 mod members;
 mod message;
 mod publish;
+mod read_log;
 mod receipts;
 mod replays;
 mod serve;

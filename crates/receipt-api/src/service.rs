@@ -8,8 +8,8 @@ use receipt_proto::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, receipts, replays, snapshots, states,
-    subscribe, told::Responses,
+    admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, read_log, receipts, replays, snapshots,
+    states, subscribe, told::Responses,
 };
 
 /// Both services.
@@ -148,5 +148,11 @@ impl ReceiptAdminService for Services {
 
     async fn trim_log(&self, request: Request<v1::TrimLogRequest>) -> Answer<Self::TrimLogStream> {
         snapshots::trim_log(&self.0, &request)
+    }
+
+    type ReadLogStream = read_log::Responses;
+
+    async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Answer<Self::ReadLogStream> {
+        read_log::read(&self.0, request)
     }
 }

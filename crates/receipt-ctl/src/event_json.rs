@@ -1,8 +1,11 @@
 //! Events as JSON: the contract's names, times in RFC 3339.
 
+mod values;
+
 use receipt_proto::v1::{self, conversation_event::Event, message_sent::Audience, read_event::Target};
 use serde_json::{Value, json};
 
+pub(crate) use self::values::{of_value, to_value};
 use crate::render::{policy_json, time_json};
 
 /// An event of a conversation. `event` is null where it has none.

@@ -9,12 +9,15 @@ mod follow;
 mod import;
 mod kafka;
 mod load;
+mod log_file;
 mod output;
 mod progress;
 mod render;
 mod replay;
 mod snapshot;
+mod source;
 mod status;
+mod transfer;
 mod watch;
 
 use std::process::ExitCode;

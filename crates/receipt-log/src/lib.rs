@@ -29,7 +29,7 @@ pub use error::{ErrorKind, LogError};
 pub use id::LogId;
 pub use kafka::{CreatedTopic, KafkaOptions, create_topics};
 pub use log::Log;
-pub use murmur2::murmur2;
+pub use murmur2::{murmur2, partition as partition_for};
 pub use reader::Reader;
 pub use record::{
     Appended, Batch, CopiedRecord, NewRecord, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord,

@@ -24,7 +24,8 @@ pub fn murmur2(key: &[u8]) -> u32 {
 }
 
 /// The partition of a key: the hash without its sign, modulo the partitions. 0 where there are none.
-pub(crate) fn partition(key: &[u8], partitions: u32) -> u32 {
+#[must_use]
+pub fn partition(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff).checked_rem(partitions).unwrap_or(0)
 }
 

@@ -115,9 +115,9 @@ impl Folding {
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
         if topic == Topic::Conversations {
-            self.fold.take_conversations(decode::conversations(&self.log, self.number, record));
+            self.fold.take_conversations(decode::conversations(self.log.partitions(), self.number, record));
         } else {
-            self.fold.take_reads(decode::reads(&self.log, self.number, record));
+            self.fold.take_reads(decode::reads(self.log.partitions(), self.number, record));
         }
         let outcome = self.advance(ends, stopped)?;
         ends.folded(topic, record, &outcome);

@@ -5,7 +5,7 @@ mod append;
 mod aside;
 mod data_dir;
 mod dead_letter;
-mod decode;
+pub mod decode;
 mod deltas;
 mod error;
 pub mod facts;

@@ -1,4 +1,4 @@
-//! `receiptctl log`: what can be done with a log while no receiptd runs on it.
+//! `receiptctl log`: a log as a whole.
 
 use std::{collections::BTreeMap, path::PathBuf, process, time::Instant};
 
@@ -7,14 +7,14 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 use tokio::{signal::ctrl_c, sync::watch};
 
-use super::trim::Trim;
+use super::{log_export::Export, log_import::Import, trim::Trim};
 use crate::{
     copy::{self, Done, End},
     kafka::setting,
     output::{Output, table},
 };
 
-/// Copy a log, between the embedded one and Kafka too; trim it.
+/// Copy a log, between the embedded one and Kafka too; export records into a file, and import them; trim it.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
     #[command(subcommand)]
@@ -25,6 +25,8 @@ pub(crate) struct Log {
 enum Command {
     Copy(Copy),
     Trim(Trim),
+    Export(Export),
+    Import(Import),
 }
 
 /// Copy a log into another one, partition by partition: keys, values, headers, timestamps and order stay.
@@ -87,6 +89,8 @@ impl Log {
         match self.command {
             Command::Copy(command) => command.run(output).await,
             Command::Trim(command) => command.run(addr, output).await,
+            Command::Export(command) => command.run(addr, output).await,
+            Command::Import(command) => command.run(output).await,
         }
     }
 }
@@ -119,7 +123,8 @@ impl Copy {
     }
 }
 
-fn end(
+/// Where a log is.
+pub(super) fn end(
     data_dir: Option<PathBuf>,
     servers: Option<String>,
     topic_prefix: String,

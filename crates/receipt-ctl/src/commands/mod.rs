@@ -4,6 +4,8 @@ pub(crate) mod dead_letters;
 pub(crate) mod import;
 pub(crate) mod load;
 pub(crate) mod log;
+mod log_export;
+mod log_import;
 pub(crate) mod mark;
 pub(crate) mod members;
 pub(crate) mod partitions;

@@ -11,15 +11,16 @@ use anyhow::bail;
 use receipt_log::{Log, Topic};
 use tokio::sync::watch;
 
-use self::walk::{CopyError, Place};
+use self::walk::Place;
 pub(crate) use self::{
-    ends::{End, are_one},
-    walk::Copied,
+    ends::{End, Opened, are_one},
+    stretch::{Stretch, until_stopped},
+    walk::{Copied, CopyError, copy, same},
 };
 use crate::progress::Progress;
 
 /// What is copied.
-const TOPICS: [Topic; 2] = [Topic::Conversations, Topic::Reads];
+pub(crate) const TOPICS: [Topic; 2] = [Topic::Conversations, Topic::Reads];
 
 /// What became of one partition of one topic.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use receipt_log::{LogError, Reader, StoredRecord, Topic};
+use receipt_log::{Log, LogError, Reader, StoredRecord, Topic};
 use tokio::sync::watch;
 
 use super::walk::{CopyError, Place};
@@ -14,8 +14,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What is left of a stretch of a partition.
-pub(super) struct Stretch {
-    /// For errors: the source, or the target.
+pub(crate) struct Stretch {
+    /// For errors: which log.
     log: &'static str,
     topic: Topic,
     partition: u32,
@@ -27,16 +27,30 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
+    /// From an offset up to the one before another; `log` says for errors which log it is.
+    pub(crate) fn new(
+        (log, of): (&Log, &'static str),
+        (topic, partition): (Topic, u32),
+        (from, end): (u64, u64),
+        stop: &watch::Receiver<bool>,
+    ) -> Self {
+        let reader = log.reader(topic, partition, from);
+        Self { log: of, topic, partition, reader, end, ahead: VecDeque::new(), stop: stop.clone() }
+    }
+
     pub(super) fn of_source(place: Place<'_>, from: u64, stop: &watch::Receiver<bool>) -> Self {
-        let Place { topic, partition, end, .. } = place;
-        let reader = place.source.reader(topic, partition, from);
-        Self { log: "source", topic, partition, reader, end, ahead: VecDeque::new(), stop: stop.clone() }
+        let Place { source, topic, partition, end, .. } = place;
+        Self::new((source, "source"), (topic, partition), (from, end), stop)
     }
 
     pub(super) fn of_target(place: Place<'_>, from: u64, end: u64, stop: &watch::Receiver<bool>) -> Self {
-        let Place { topic, partition, .. } = place;
-        let reader = place.target.reader(topic, partition, from);
-        Self { log: "target", topic, partition, reader, end, ahead: VecDeque::new(), stop: stop.clone() }
+        let Place { target, topic, partition, .. } = place;
+        Self::new((target, "target"), (topic, partition), (from, end), stop)
+    }
+
+    /// Goes on up to another end.
+    pub(crate) fn extend_to(&mut self, end: u64) {
+        self.end = end;
     }
 
     /// The offset from which the rest can be read again.
@@ -45,13 +59,13 @@ impl Stretch {
     }
 
     /// The next record; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<StoredRecord>, CopyError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<StoredRecord>, CopyError> {
         self.fill().await?;
         Ok(self.ahead.pop_front())
     }
 
     /// A chunk of the next records; none at the end.
-    pub(super) async fn take(&mut self) -> Result<Vec<StoredRecord>, CopyError> {
+    pub(crate) async fn take(&mut self) -> Result<Vec<StoredRecord>, CopyError> {
         self.fill().await?;
         Ok(self.ahead.drain(..).collect())
     }
@@ -83,7 +97,7 @@ impl Stretch {
     }
 }
 
-async fn until_stopped(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         // Nobody is left to stop it.
         std::future::pending().await

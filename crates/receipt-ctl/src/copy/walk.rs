@@ -119,7 +119,7 @@ async fn compare(
             let (target_offset, records) = (theirs.offset, copied.compared);
             return Err(CopyError::Longer { topic, partition, target_offset, records });
         };
-        same(place, &ours, &theirs)?;
+        same(place.target, (topic, partition), &ours, &theirs)?;
         copied.compared += 1;
         if copied.compared.is_multiple_of(REPORT_EVERY) {
             report(copied.compared);
@@ -144,7 +144,7 @@ async fn read_back(
         let Some(theirs) = target.next().await? else {
             return Err(CopyError::Lost { topic, partition, appended: copied.appended, found: copied.verified });
         };
-        same(place, &ours, &theirs)?;
+        same(place.target, (topic, partition), &ours, &theirs)?;
         copied.verified += 1;
     }
     match target.next().await? {
@@ -156,8 +156,13 @@ async fn read_back(
     }
 }
 
-fn same(place: Place<'_>, ours: &StoredRecord, theirs: &StoredRecord) -> Result<(), CopyError> {
-    let Place { topic, partition, target, .. } = place;
+/// Whether the target has a record of the source, as far as it can.
+pub(crate) fn same(
+    target: &Log,
+    (topic, partition): (Topic, u32),
+    ours: &StoredRecord,
+    theirs: &StoredRecord,
+) -> Result<(), CopyError> {
     let what = if ours.key != theirs.key {
         "keys"
     } else if ours.value != theirs.value {
@@ -173,7 +178,8 @@ fn same(place: Place<'_>, ours: &StoredRecord, theirs: &StoredRecord) -> Result<
     Err(CopyError::Differs { topic, partition, source_offset, target_offset, what })
 }
 
-fn copy(record: StoredRecord) -> CopiedRecord {
+/// A record as it is appended elsewhere.
+pub(crate) fn copy(record: StoredRecord) -> CopiedRecord {
     let StoredRecord { timestamp_ms, key, value, headers, .. } = record;
     CopiedRecord { record: NewRecord { key, value, headers }, timestamp_ms }
 }

@@ -13,6 +13,7 @@ mod kills;
 mod large_group;
 mod lifecycle;
 mod lists;
+mod log_file;
 mod replay;
 mod senders;
 mod told;

@@ -118,7 +118,8 @@ impl Export {
             bail!("--from and --to are offsets of one topic: give one --topic");
         }
         let name = self.file.to_string_lossy();
-        let by_name = if name.ends_with(".jsonl") || name.ends_with(".jsonl.gz") { Format::Jsonl } else { Format::Protobuf };
+        let by_name =
+            if name.ends_with(".jsonl") || name.ends_with(".jsonl.gz") { Format::Jsonl } else { Format::Protobuf };
         let format = self.format.unwrap_or(by_name);
         Ok(Request { format, topics, partition: self.partition, from: self.from, to: self.to })
     }

@@ -123,7 +123,9 @@ fn tell(checked: &Checked, taken: &Taken) {
     for (number, (section, _)) in (0..).zip(sections()) {
         if checked.renumbered.contains(&number) {
             let (topic, partition) = (section.topic, section.partition);
-            eprintln!("{topic}/{partition}: offsets in the file begin later or have gaps; in the target they go on from 0");
+            eprintln!(
+                "{topic}/{partition}: offsets in the file begin later or have gaps; in the target they go on from 0"
+            );
         }
     }
 }

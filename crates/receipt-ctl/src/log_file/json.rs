@@ -73,9 +73,9 @@ pub(super) fn record(line: &mut Vec<u8>, section: &Section, record: &StoredRecor
         None => (None, None),
         Some(value) => {
             let event = event_json::of_value(*topic, value);
-            let lossless = event.as_ref().is_some_and(|event| {
-                event_json::to_value(*topic, event.clone()).is_ok_and(|encoded| encoded == value)
-            });
+            let lossless = event
+                .as_ref()
+                .is_some_and(|event| event_json::to_value(*topic, event.clone()).is_ok_and(|encoded| encoded == value));
             (event, (!lossless).then(|| STANDARD.encode(value)))
         }
     };

@@ -135,10 +135,8 @@ pub(crate) fn topic_named(name: &str) -> anyhow::Result<Topic> {
     });
     match found {
         Some(topic) => Ok(topic),
-        None => bail!(
-            "there is no topic \"{}\": there are {}",
-            name.escape_debug(),
-            Topic::ALL.map(Topic::name).join(", ")
-        ),
+        None => {
+            bail!("there is no topic \"{}\": there are {}", name.escape_debug(), Topic::ALL.map(Topic::name).join(", "))
+        }
     }
 }

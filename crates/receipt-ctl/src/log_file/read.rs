@@ -45,7 +45,8 @@ impl<R: BufRead> Reader<R> {
         let start = |problem: String| FileError { place: "the beginning".to_owned(), cut_short: false, problem };
         let first = input.fill_buf().map_err(|why| start(why.to_string()))?;
         // A frame begins with its length, and then with the header's field.
-        let format = if first.starts_with(b"{") && first.get(1) != Some(&0x0a) { Format::Jsonl } else { Format::Protobuf };
+        let format =
+            if first.starts_with(b"{") && first.get(1) != Some(&0x0a) { Format::Jsonl } else { Format::Protobuf };
         let header = Header::new(String::new(), String::new(), 1, Vec::new());
         let (digest, buffer) = (blake3::Hasher::new(), Vec::new());
         let mut reader =
@@ -82,7 +83,9 @@ impl<R: BufRead> Reader<R> {
     pub(crate) fn check_trailer(&self) -> Result<(), FileError> {
         let Some(Trailer { records, blake3 }) = &self.trailer else { return Err(self.cut_short()) };
         if *records != self.records {
-            return Err(self.wrong(format_args!("the trailer counts {records} records, and there are {}", self.records)));
+            return Err(
+                self.wrong(format_args!("the trailer counts {records} records, and there are {}", self.records))
+            );
         }
         if *blake3 != self.digest.finalize().to_hex().as_str() {
             return Err(self.wrong("the digest in the trailer is not that of the file: it was changed or damaged"));

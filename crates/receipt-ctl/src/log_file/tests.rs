@@ -17,12 +17,17 @@ fn header() -> Header {
 fn event() -> impl Strategy<Value = Vec<u8>> {
     use v1::{conversation_event::Event, message_sent::Audience, read_event::Target};
     let id = || "[a-zé\\n\"]{0,6}";
-    let time = || option::of((any::<i64>(), any::<i32>()).prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos }));
+    let time = || {
+        option::of((any::<i64>(), any::<i32>()).prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos }))
+    };
     let kind = prop_oneof![
         Just(None),
         Just(Some(Event::Tick(v1::Tick {}))),
         Just(Some(Event::GroupDismissed(v1::GroupDismissed {}))),
-        (id(), vec(id(), 0..3)).prop_map(|(group_type, member_ids)| Some(Event::GroupCreated(v1::GroupCreated { group_type, member_ids }))),
+        (id(), vec(id(), 0..3)).prop_map(|(group_type, member_ids)| Some(Event::GroupCreated(v1::GroupCreated {
+            group_type,
+            member_ids
+        }))),
         vec(id(), 0..3).prop_map(|member_ids| Some(Event::MembersAdded(v1::MembersAdded { member_ids }))),
         vec(id(), 0..3).prop_map(|member_ids| Some(Event::MembersRemoved(v1::MembersRemoved { member_ids }))),
         id().prop_map(|message_id| Some(Event::MessageRecalled(v1::MessageRecalled { message_id }))),
@@ -64,11 +69,21 @@ fn records() -> impl Strategy<Value = Vec<(u32, StoredRecord)>> {
     vec(record, 0..12).prop_map(|mut drawn| {
         drawn.sort_by_key(|(section, ..)| *section);
         let mut next = 7;
-        let record = |(section, gap, timestamp_ms, key, value, headers): (_, _, _, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Vec<u8>)>)| {
+        let record = |(section, gap, timestamp_ms, key, value, headers): (
+            _,
+            _,
+            _,
+            Option<Vec<u8>>,
+            Option<Vec<u8>>,
+            Vec<(String, Vec<u8>)>,
+        )| {
             let offset = next + gap;
             next = offset + 1;
             let headers = headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-            (section, StoredRecord { offset, timestamp_ms, key: key.map(Into::into), value: value.map(Into::into), headers })
+            (
+                section,
+                StoredRecord { offset, timestamp_ms, key: key.map(Into::into), value: value.map(Into::into), headers },
+            )
         };
         drawn.into_iter().map(record).collect()
     })
@@ -175,7 +190,8 @@ fn what_is_wrong_is_told_with_its_line() {
     assert_eq!(said, "line 3: offset 9 of receipts.reads/3 is out of order, or not within 7 to 18446744073709551615");
     let said = lines(&[r#"{"topic":"receipts.reads","partition":2,"offset":9}"#]);
     assert_eq!(said, "line 2: receipts.reads/2 is not one of the header's sections");
-    let said = lines(&[first, r#"{"topic":"reads","partition":3,"offset":10,"event":{"conversation_id":"c","reader":"x"}}"#]);
+    let said =
+        lines(&[first, r#"{"topic":"reads","partition":3,"offset":10,"event":{"conversation_id":"c","reader":"x"}}"#]);
     assert!(said.starts_with("line 3: event: unknown field `reader`"), "{said}");
     let said = lines(&[r#"{"topic":"chats","partition":3,"offset":10}"#]);
     assert!(said.starts_with("line 2: there is no topic \"chats\": there are receipts.conversations"), "{said}");
@@ -217,9 +233,19 @@ fn golden_lines() {
     let lines: Vec<_> = text.lines().collect();
     let event = r#"{"conversation_id":"c","event":{"message_sent":{"audience":{"all_members":{}},"message_id":"m","need_read_receipt":true,"sender_id":"a"}},"occurred_at":null,"version":0}"#;
     let headers = r#""headers":[{"name":"h","value_base64":"/w=="}]"#;
-    assert_eq!(lines[1], format!(r#"{{"topic":"receipts.conversations","partition":0,"offset":0,"timestamp_ms":5,"key":"c","event":{event},{headers}}}"#));
+    assert_eq!(
+        lines[1],
+        format!(
+            r#"{{"topic":"receipts.conversations","partition":0,"offset":0,"timestamp_ms":5,"key":"c","event":{event},{headers}}}"#
+        )
+    );
     let value = r#""value_base64":"CgFjcgoKAW0SAWEYASoA+AEB""#;
-    assert_eq!(lines[2], format!(r#"{{"topic":"receipts.conversations","partition":0,"offset":1,"timestamp_ms":5,"key_base64":"/w==","event":{event},{value},{headers}}}"#));
+    assert_eq!(
+        lines[2],
+        format!(
+            r#"{{"topic":"receipts.conversations","partition":0,"offset":1,"timestamp_ms":5,"key_base64":"/w==","event":{event},{value},{headers}}}"#
+        )
+    );
     assert!(lines[0].starts_with(r#"{"log_file":{"format_version":1,"log_id":"id","origin":"a log","partitions":4,"sections":[{"topic":"receipts.conversations","partition":0,"from_offset":0,"to_offset":18446744073709551615}"#), "{}", lines[0]);
     assert!(lines[3].starts_with(r#"{"log_file_end":{"records":2,"blake3":""#), "{}", lines[3]);
 }

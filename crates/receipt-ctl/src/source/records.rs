@@ -80,7 +80,10 @@ pub(crate) fn stored(record: v1::LogRecord) -> StoredRecord {
 /// A record of the log as the contract has it.
 pub(crate) fn of_contract(record: &StoredRecord) -> v1::LogRecord {
     let StoredRecord { offset, timestamp_ms, key, value, headers } = record;
-    let header = |(name, value): &(String, _)| v1::RecordHeader { name: name.clone(), value: Vec::from(AsRef::<[u8]>::as_ref(value)) };
+    let header = |(name, value): &(String, _)| v1::RecordHeader {
+        name: name.clone(),
+        value: Vec::from(AsRef::<[u8]>::as_ref(value)),
+    };
     v1::LogRecord {
         offset: *offset,
         timestamp_ms: *timestamp_ms,

@@ -96,7 +96,8 @@ pub(crate) async fn export(
         None => {
             let out = part::create(&part)?;
             if is_gzip(file) {
-                let writer = Writer::new(GzEncoder::new(BufWriter::new(out), Compression::default()), request.format, &header);
+                let writer =
+                    Writer::new(GzEncoder::new(BufWriter::new(out), Compression::default()), request.format, &header);
                 let mut writer = writer.with_context(wrote)?;
                 write(source, &header, (0, 0), &mut writer, stop, &progress).await?;
                 let (out, records) = writer.finish().with_context(wrote)?;

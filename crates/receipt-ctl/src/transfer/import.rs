@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use flate2::bufread::MultiGzDecoder;
-use receipt_log::{Log, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord, Topic, headers_bytes, partition_for};
+use receipt_log::{
+    Log, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord, Topic, headers_bytes, partition_for,
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -98,7 +100,8 @@ fn check_all(mut reader: Input, taken: &Taken) -> Result<Checked, FileError> {
 
 fn check_record(section: &Section, partitions: u32, record: &StoredRecord, taken: &Taken) -> Result<(), String> {
     let key = record.key.as_deref().unwrap_or_default();
-    let (value, rest) = (record.value.as_ref().map_or(0, |value| value.len()), key.len() + headers_bytes(&record.headers));
+    let (value, rest) =
+        (record.value.as_ref().map_or(0, |value| value.len()), key.len() + headers_bytes(&record.headers));
     if value > RECORD_VALUE_MAX_BYTES {
         return Err(format!("a value may have {RECORD_VALUE_MAX_BYTES} bytes, and this one has {value}"));
     }

@@ -101,9 +101,8 @@ fn is_same(begun: &Header, request: &Request, now: &Header) -> bool {
     same_log
         && begun.sections.len() == now.sections.len()
         && sections.all(|(begun, now)| {
-            let same_end = begun.to_offset == now.to_offset || (request.to.is_none() && begun.to_offset < now.to_offset);
-            same_end
-                && (begun.topic, begun.partition, begun.from_offset) == (now.topic, now.partition, now.from_offset)
+            let same_end =
+                begun.to_offset == now.to_offset || (request.to.is_none() && begun.to_offset < now.to_offset);
+            same_end && (begun.topic, begun.partition, begun.from_offset) == (now.topic, now.partition, now.from_offset)
         })
 }
-

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    dead_letters::DeadLetters, import::Import, load::Load, log::Log, mark::Mark, members::Members,
+    dead_letters::DeadLetters, import::Import, inspect::Inspect, load::Load, log::Log, mark::Mark, members::Members,
     partitions::Partitions, policy::Policy, publish::Publish, read::Read, receipts::Receipts, replay::Replay,
     snapshot::Snapshot, states::States, topics::Topics, watch::Watch,
 };
@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Log(Log),
     Replay(Replay),
     Snapshot(Snapshot),
+    Inspect(Inspect),
 }
 
 /// Who acts.

@@ -7,6 +7,7 @@ mod copy;
 mod event_json;
 mod follow;
 mod import;
+mod inspect;
 mod kafka;
 mod load;
 mod log_file;

@@ -6,8 +6,8 @@ use receipt_codec::{
     Corrupt,
     key::Kind,
     row::{
-        active, conversation, cursor, identity, leave, member, memberships, message, policy, progress, read_chunk,
-        stub, time_chunk, time_mark, unread, waiting,
+        active, conversation, cursor, identity, inbox_entry, inbox_index, inbox_progress, leave, member, memberships,
+        message, policy, progress, read_chunk, stub, time_chunk, time_mark, unread, waiting,
     },
 };
 use receipt_domain::state;
@@ -87,19 +87,19 @@ fn join(one: &str, two: &str) -> String {
 }
 
 fn kind_name(key: &[u8]) -> String {
-    match Kind::of(key) {
-        None => "of no kind".to_owned(),
-        Some(kind) => {
-            let mut name = String::new();
-            for c in format!("{kind:?}").chars() {
-                if c.is_ascii_uppercase() && !name.is_empty() {
-                    name.push(' ');
-                }
-                name.push(c.to_ascii_lowercase());
-            }
-            name
+    Kind::of(key).map_or_else(|| "of no kind".to_owned(), name)
+}
+
+/// A kind's name, such as "read chunk".
+pub(crate) fn name(kind: Kind) -> String {
+    let mut name = String::new();
+    for c in format!("{kind:?}").chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push(' ');
         }
+        name.push(c.to_ascii_lowercase());
     }
+    name
 }
 
 /// What a key says.
@@ -175,11 +175,21 @@ fn parts(key: &[u8]) -> Result<Parts, Corrupt> {
             Parts { conversation: Some(conversation), user: Some(user), more: format!("up to {up_to_ms} ms"), ..none }
         }
         Some(Kind::Policy) => Parts { more: format!("number {}", policy::decode_key(key)?), ..none },
-        _ => none,
+        Some(Kind::InboxIndex) => {
+            let (sender, conversation, message) = inbox_index::decode_key(key)?;
+            let (user, conversation) = (sender.as_str().to_owned(), conversation.as_str().to_owned());
+            let message = message.map(|message| message.as_str().to_owned());
+            Parts { user: Some(user), conversation: Some(conversation), message, ..none }
+        }
+        Some(Kind::InboxEntry) => {
+            let (sender, offset) = inbox_entry::decode_key(key)?;
+            Parts { user: Some(sender.as_str().to_owned()), more: format!("offset {offset}"), ..none }
+        }
+        Some(Kind::Identity | Kind::Progress | Kind::InboxProgress) | None => none,
     })
 }
 
-/// A value, decoded.
+/// A value, decoded, or what is wrong with it.
 pub(crate) fn value(key: &[u8], value: &[u8]) -> String {
     if decode_reader_key(key).is_some() {
         return match value.first_chunk::<4>() {
@@ -187,8 +197,13 @@ pub(crate) fn value(key: &[u8], value: &[u8]) -> String {
             None => format!("{value:02x?}"),
         };
     }
-    fn shown<T: Debug>(row: Result<T, Corrupt>) -> String {
-        row.map_or_else(|error| error.to_string(), |row| format!("{row:?}"))
+    row(key, value).unwrap_or_else(|error| error.to_string())
+}
+
+/// A row's value, decoded.
+pub(crate) fn row(key: &[u8], value: &[u8]) -> Result<String, Corrupt> {
+    fn shown<T: Debug>(row: Result<T, Corrupt>) -> Result<String, Corrupt> {
+        row.map(|row| format!("{row:?}"))
     }
     match Kind::of(key) {
         Some(Kind::Identity) => shown(identity::decode(value)),
@@ -205,7 +220,12 @@ pub(crate) fn value(key: &[u8], value: &[u8]) -> String {
         Some(Kind::Unread) => shown(unread::decode(value)),
         Some(Kind::Waiting) => shown(waiting::decode(value)),
         Some(Kind::TimeMark) => shown(time_mark::decode(value)),
-        _ => format!("{value:02x?}"),
+        Some(Kind::ReadChunk) => shown(read_chunk::decode(value)),
+        Some(Kind::TimeChunk) => shown(time_chunk::decode(value)),
+        Some(Kind::InboxProgress) => shown(inbox_progress::decode(value)),
+        Some(Kind::InboxIndex) => shown(inbox_index::decode(value)),
+        Some(Kind::InboxEntry) => shown(inbox_entry::decode(value)),
+        None => Err(Corrupt { what: "row", why: "its key is of no kind".to_owned() }),
     }
 }
 

@@ -15,7 +15,7 @@ const MIB: usize = 1 << 20;
 /// RocksDB's first file.
 const CURRENT: &str = "CURRENT";
 /// Of RocksDB's own log, which each opening begins anew.
-const LOG_FILES: usize = 4;
+pub(crate) const LOG_FILES: usize = 4;
 
 /// Opens the database in a directory, or creates it for this identity.
 pub(crate) fn open(
@@ -41,9 +41,14 @@ pub(crate) fn open(
     Ok(db)
 }
 
+/// Whether there is a store in a directory.
+pub(crate) fn is_store(dir: &Path) -> bool {
+    dir.join(CURRENT).is_file()
+}
+
 /// What the store in a directory was created for; `None` where there is none. Changes nothing, and needs no lock.
 pub(crate) fn identity(dir: &Path) -> Result<Option<Identity>, StoreError> {
-    if !dir.join(CURRENT).is_file() {
+    if !is_store(dir) {
         return Ok(None);
     }
     let mut options = Options::default();

@@ -14,4 +14,5 @@ mod store_large_group;
 mod store_queries;
 mod store_refusals;
 mod store_time_index;
+mod story;
 mod subscription;

@@ -2,6 +2,7 @@
 
 pub(crate) mod dead_letters;
 pub(crate) mod import;
+pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod log;
 mod log_export;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Log(command) => command.run(addr, output).await,
         Command::Replay(command) => command.run(addr, output).await,
         Command::Snapshot(command) => command.run(addr, output).await,
+        Command::Inspect(command) => command.run(addr, output).await,
     }
 }
 

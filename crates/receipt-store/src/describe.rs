@@ -175,17 +175,23 @@ fn parts(key: &[u8]) -> Result<Parts, Corrupt> {
             Parts { conversation: Some(conversation), user: Some(user), more: format!("up to {up_to_ms} ms"), ..none }
         }
         Some(Kind::Policy) => Parts { more: format!("number {}", policy::decode_key(key)?), ..none },
-        Some(Kind::InboxIndex) => {
-            let (sender, conversation, message) = inbox_index::decode_key(key)?;
-            let (user, conversation) = (sender.as_str().to_owned(), conversation.as_str().to_owned());
-            let message = message.map(|message| message.as_str().to_owned());
-            Parts { user: Some(user), conversation: Some(conversation), message, ..none }
-        }
-        Some(Kind::InboxEntry) => {
-            let (sender, offset) = inbox_entry::decode_key(key)?;
-            Parts { user: Some(sender.as_str().to_owned()), more: format!("offset {offset}"), ..none }
-        }
+        Some(Kind::InboxIndex | Kind::InboxEntry) => inbox_parts(key)?,
         Some(Kind::Identity | Kind::Progress | Kind::InboxProgress) | None => none,
+    })
+}
+
+fn inbox_parts(key: &[u8]) -> Result<Parts, Corrupt> {
+    if Kind::of(key) == Some(Kind::InboxEntry) {
+        let (sender, offset) = inbox_entry::decode_key(key)?;
+        let more = format!("offset {offset}");
+        return Ok(Parts { user: Some(sender.as_str().to_owned()), more, ..Parts::default() });
+    }
+    let (sender, conversation, message) = inbox_index::decode_key(key)?;
+    Ok(Parts {
+        user: Some(sender.as_str().to_owned()),
+        conversation: Some(conversation.as_str().to_owned()),
+        message: message.map(|message| message.as_str().to_owned()),
+        ..Parts::default()
     })
 }
 

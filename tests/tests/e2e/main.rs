@@ -9,6 +9,7 @@ mod ctl_session;
 mod dead_letters;
 mod expiry;
 mod import;
+mod inspect;
 mod kills;
 mod large_group;
 mod lifecycle;

@@ -65,27 +65,23 @@ fn event() -> impl Strategy<Value = Vec<u8>> {
 fn records() -> impl Strategy<Value = Vec<(u32, StoredRecord)>> {
     let bytes = || prop_oneof![vec(any::<u8>(), 0..9), "[a-z]{0,5}".prop_map(String::into_bytes)];
     let headers = vec(("[a-zé\"]{0,4}", bytes()), 0..3);
-    let record = (0..3_u32, 0..4_u64, any::<Option<u64>>(), option::of(bytes()), option::of(event()), headers);
-    vec(record, 0..12).prop_map(|mut drawn| {
+    let headers = headers.prop_map(|headers| headers.into_iter().map(|(name, value)| (name, value.into())).collect());
+    let parts = (any::<Option<u64>>(), option::of(bytes()), option::of(event()), headers);
+    // Without an offset yet.
+    let record = parts.prop_map(|(timestamp_ms, key, value, headers)| {
+        let (key, value) = (key.map(Into::into), value.map(Into::into));
+        StoredRecord { offset: 0, timestamp_ms, key, value, headers }
+    });
+    vec((0..3_u32, 0..4_u64, record), 0..12).prop_map(|mut drawn| {
         drawn.sort_by_key(|(section, ..)| *section);
         let mut next = 7;
-        let record = |(section, gap, timestamp_ms, key, value, headers): (
-            _,
-            _,
-            _,
-            Option<Vec<u8>>,
-            Option<Vec<u8>>,
-            Vec<(String, Vec<u8>)>,
-        )| {
+        let mut records = Vec::with_capacity(drawn.len());
+        for (section, gap, record) in drawn {
             let offset = next + gap;
             next = offset + 1;
-            let headers = headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-            (
-                section,
-                StoredRecord { offset, timestamp_ms, key: key.map(Into::into), value: value.map(Into::into), headers },
-            )
-        };
-        drawn.into_iter().map(record).collect()
+            records.push((section, StoredRecord { offset, ..record }));
+        }
+        records
     })
 }
 

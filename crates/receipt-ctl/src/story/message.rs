@@ -1,20 +1,18 @@
 //! The life of one message.
 
 use receipt_domain::{
-    answer::{Found, Queries, ReaderState, ReceiptOutcome, Unanswerable},
+    answer::{ReaderState, ReceiptOutcome},
     event::{AudienceSpec, Change, ConversationEvent, ReadEvent, ReadTarget},
     fold::Outcome,
     id::{MessageId, UserId},
-    readers::Reader,
-    receipt::Receipt,
-    state::{Audience, Message},
+    state::Message,
     time::{event_time_ms, seconds},
-    working_set::{Needs, ReadKey},
+    working_set::ReadKey,
 };
 
-use super::{At, Now, Watcher};
+use super::{At, MessageNow, Now, Watcher};
 
-const ALL: std::ops::RangeInclusive<ReadKey> = (0, 0)..=(u64::MAX, u64::MAX);
+pub(super) const ALL: std::ops::RangeInclusive<ReadKey> = (0, 0)..=(u64::MAX, u64::MAX);
 
 /// Whether a message asks for receipts, or why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,60 +119,6 @@ struct Candidate {
     waiting: Option<(u64, u64)>,
 }
 
-/// A read that waits for its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// Its record in receipts.reads.
-    pub offset: u64,
-    /// Whose.
-    pub user: UserId,
-    /// Its time.
-    pub read_at_ms: u64,
-    /// Until log time has passed this.
-    pub until_ms: u64,
-    /// Whether it covers everything before, too.
-    pub up_to: bool,
-}
-
-/// Who has read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReaderNow {
-    /// Who.
-    pub user: UserId,
-    /// When.
-    pub read_at_s: u32,
-    /// Has left since.
-    pub left: bool,
-}
-
-/// What a service would be answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Its counts.
-    pub receipt: Receipt,
-    /// Earliest first.
-    pub readers: Vec<ReaderNow>,
-    /// By membership.
-    pub unread: Vec<UserId>,
-    /// Left without having read it, by membership.
-    pub left_unread: Vec<UserId>,
-}
-
-/// A message as it is at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageNow {
-    /// Log time.
-    pub log_time_ms: u64,
-    /// Log time up to which it is kept; `None`: for ever, or there is none.
-    pub kept_until_ms: Option<u64>,
-    /// Log time up to which its id is known.
-    pub known_until_ms: Option<u64>,
-    /// What is answered about it.
-    pub answer: Result<Answer, Unanswerable>,
-    /// Reads that wait for it.
-    pub waiting: Vec<Waiting>,
-}
-
 impl MessageLife {
     /// Of this message.
     #[must_use]
@@ -185,30 +129,7 @@ impl MessageLife {
     /// As it is now.
     #[must_use]
     pub fn now(&self, now: Now<'_>) -> MessageNow {
-        let log_time_ms = now.log_time_ms();
-        let waiting = now.rows.waiting.range(&(now.id.clone(), self.message.clone()), ALL);
-        let waiting = waiting.filter(|(_, read)| now.settings.waits(read.arrival_ms, log_time_ms));
-        let waiting = waiting.map(|((offset, _), read)| Waiting {
-            offset,
-            user: read.reader.clone(),
-            read_at_ms: read.read_at_ms,
-            until_ms: read.arrival_ms.saturating_add(now.settings.early_window_ms),
-            up_to: read.up_to,
-        });
-        let answer = match now.queries().find(now.id, &self.message, None) {
-            Ok(Ok(found)) => answer(now, &found).map_err(|_| Unanswerable::NotFound),
-            Ok(Err(why)) => Err(why),
-            Err(_) => Err(Unanswerable::NotFound),
-        };
-        let retention_ms = now.settings.retention_ms;
-        let life = self.life.filter(|_| retention_ms != 0);
-        MessageNow {
-            log_time_ms,
-            kept_until_ms: life.map(|(sent_ms, _)| sent_ms.saturating_add(retention_ms)),
-            known_until_ms: life.map(|(sent_ms, _)| sent_ms.saturating_add(retention_ms.saturating_mul(2))),
-            answer,
-            waiting: waiting.collect(),
-        }
+        MessageNow::of(now, &self.message, self.life.map(|(sent_ms, _)| sent_ms))
     }
 
     fn happened(&mut self, at: At, what: What) {
@@ -398,44 +319,4 @@ fn state(now: Now<'_>, message: &MessageId, user: &UserId) -> Option<ReaderState
     let queries = now.queries();
     let found = queries.find(now.id, message, None).ok()?.ok()?;
     queries.reader_state(&found, user).ok()
-}
-
-/// All that is answered about it.
-fn answer(now: Now<'_>, found: &Found<'_>) -> Result<Answer, Needs> {
-    let queries = now.queries();
-    let receipt = queries.receipt(found)?;
-    let mut readers = Vec::new();
-    for Reader { read_at_s, ordinal } in by_time(now, &queries, found) {
-        if let Some((user, left)) = queries.member(found, ordinal)? {
-            readers.push(ReaderNow { user: user.clone(), read_at_s, left });
-        }
-    }
-    let user = |ordinal| queries.member(found, ordinal).map(|member| member.map(|(user, _)| user.clone()));
-    let unread = queries.unread(found, None, false, usize::MAX)?.into_iter().map(user);
-    let unread: Vec<_> = unread.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    let ordinals: Vec<u32> = match &found.message.audience {
-        Audience::Members { next_ordinal, .. } => (0..*next_ordinal).collect(),
-        Audience::Listed(ordinals) => ordinals.clone(),
-    };
-    let mut left_unread = Vec::new();
-    for ordinal in ordinals {
-        let Some((user, true)) = queries.member(found, ordinal)? else { continue };
-        let stays = now.rows.memberships.get(&(found.conversation.number, user.clone())).ok().flatten();
-        let covers = stays.into_iter().flatten().any(|stay| stay.ordinal == ordinal && stay.covers(found.position));
-        if covers && queries.reader_state(found, user)? == ReaderState::LeftUnread {
-            left_unread.push(user.clone());
-        }
-    }
-    Ok(Answer { receipt, readers, unread, left_unread })
-}
-
-fn by_time(now: Now<'_>, queries: &Queries<'_>, found: &Found<'_>) -> Vec<Reader> {
-    if let Some(readers) = queries.inline_readers(found, None, false, usize::MAX) {
-        return readers;
-    }
-    let of_message = |key: &(u64, u64, u32)| (key.0, key.1) == (found.conversation.number, found.position);
-    let chunks = now.rows.reads.rows().filter(|(key, _)| of_message(key));
-    let mut readers: Vec<_> = chunks.flat_map(|((_, _, chunk), row)| row.readers(*chunk).collect::<Vec<_>>()).collect();
-    readers.sort_unstable();
-    readers
 }

@@ -4,6 +4,7 @@
 //! so of other conversations' records only the time is taken. State does not depend on how the two topics are taken
 //! (R1), so that here it is the same as receiptd's at the same offsets.
 
+mod answer;
 mod conversation;
 mod membership;
 mod message;
@@ -19,9 +20,10 @@ use receipt_domain::{
 };
 
 pub use self::{
+    answer::{Answer, MessageNow, ReaderNow, Waiting},
     conversation::{ConversationLife, ConversationNow, Entry, KindNow, MemberNow, MessageLine},
     membership::{MembershipLife, Named, Stay, StayMessages},
-    message::{Answer, Asks, Happening, MessageLife, MessageNow, ReaderNow, Waiting, What},
+    message::{Asks, Happening, MessageLife, What},
 };
 
 /// Which of the two topics that are folded.

@@ -10,6 +10,7 @@ mod outside;
 mod pages;
 mod partitions;
 mod queries;
+mod read_log;
 mod reads;
 mod replays;
 mod streams;

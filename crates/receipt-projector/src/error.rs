@@ -59,6 +59,17 @@ pub enum ProjectorError {
         /// The offset that would be next.
         from: u64,
     },
+    /// Nothing had arrived yet at the moment asked for.
+    #[error(
+        "the first record of receipts.conversations/{partition} arrived at {first}, after the moment asked for: nothing \
+         was known then; ask for that time or a later one"
+    )]
+    BeforeLog {
+        /// Which partition.
+        partition: u32,
+        /// When its first record arrived.
+        first: String,
+    },
     /// A store's directory could not be moved or deleted.
     #[error("{}: {source}", dir.display())]
     Directory {

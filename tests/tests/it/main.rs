@@ -5,6 +5,7 @@
 
 mod inbox;
 mod layers;
+mod past;
 mod projector;
 mod store_compare;
 mod store_convergence;

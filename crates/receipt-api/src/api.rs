@@ -6,12 +6,12 @@ use receipt_domain::working_set::{Needs, satisfied};
 use receipt_log::{Appended, Batch, Log};
 use receipt_notifier::Inbox;
 use receipt_projector::{Offsets, Partition, Unserved};
-use receipt_store::{StoreError, View};
+use receipt_store::{Store, StoreError, View};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tonic::Status;
 
 use crate::{
-    deadline::Deadline, error, read_log, replays::Replays, serve::Context, snapshots::Snapshots, streams::Streams,
+    as_of::Asking, deadline::Deadline, error, read_log, replays::Replays, serve::Context, snapshots::Snapshots, streams::Streams,
     token::Positions,
 };
 
@@ -38,12 +38,13 @@ pub(crate) struct Api {
     pub(crate) snapshots: Option<Arc<Snapshots>>,
     /// A permit for each stream that reads the log.
     pub(crate) log_streams: Arc<Semaphore>,
+    pub(crate) asking: Arc<Asking>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Api {
     pub(crate) fn new(context: Context, stopping: watch::Receiver<bool>) -> Self {
-        let Context { log, partitions, inboxes, stream_limits, replay_dir, snapshots } = context;
+        let Context { log, partitions, inboxes, stream_limits, replay_dir, past, snapshots } = context;
         Self {
             log,
             partitions,
@@ -53,6 +54,7 @@ impl Api {
             replays: Replays::new(replay_dir),
             snapshots,
             log_streams: Arc::new(Semaphore::new(read_log::STREAMS_MAX)),
+            asking: Asking::new(past),
             stopping,
         }
     }
@@ -147,12 +149,7 @@ pub(crate) fn ask<T>(
     question: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
 ) -> Result<(T, Offsets), Status> {
     let number = partition.number();
-    let answer = partition.serve(|store| {
-        let mut view = store.view()?;
-        let progress = view.progress();
-        let offsets = Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset };
-        question(&mut view).map(|answer| (answer, offsets))
-    });
+    let answer = partition.serve(|store| ask_store(store, question));
     let answer = answer.map_err(|why| error::unserved(number, &why))?;
     answer.map_err(|error| {
         if error.is_corruption() {
@@ -160,6 +157,17 @@ pub(crate) fn ask<T>(
         }
         error::store(number, &error)
     })
+}
+
+/// Asks one moment of a store, and tells how far it was folded then.
+pub(crate) fn ask_store<T>(
+    store: &Store,
+    question: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
+) -> Result<(T, Offsets), StoreError> {
+    let mut view = store.view()?;
+    let progress = view.progress();
+    let offsets = Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset };
+    question(&mut view).map(|answer| (answer, offsets))
 }
 
 /// One answer for each, or the needs of all.

@@ -127,6 +127,36 @@ pub(crate) fn too_many_streams(of: &str, max: usize) -> Status {
     problem.with("limit", max).into()
 }
 
+/// A question about the past more than there may be.
+pub(crate) fn too_many_as_of(max: usize) -> Status {
+    let message = format_args!(
+        "{max} questions about the past, or one of the same partition, are being answered: ask again when they are"
+    );
+    Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, message).with("limit", max).retry().into()
+}
+
+/// A state of the past that could not be folded.
+pub(crate) fn unfolded(why: &ProjectorError) -> Status {
+    match why {
+        ProjectorError::BeforeLog { .. } => invalid(InvalidField::rule("time", format_args!("is too early: {why}"))),
+        ProjectorError::NoBeginning { partition, .. } => {
+            let problem = Problem::new(Code::FailedPrecondition, ErrorReason::LogTrimmed, why);
+            problem.with("partition", partition).into()
+        }
+        ProjectorError::Log(why) => unread(why),
+        why => {
+            tracing::error!(%why, "a state of the past could not be folded");
+            internal("the state of that moment could not be folded")
+        }
+    }
+}
+
+/// A state of the past that could not be read.
+pub(crate) fn past_unread(why: &StoreError) -> Status {
+    tracing::error!(%why, "a state of the past could not be read");
+    internal("the state of that moment could not be read")
+}
+
 /// A request over the limit, which was not read (S39).
 pub(crate) fn request_too_large() -> Status {
     let message = format_args!("the request is too large: at most {REQUEST_MAX_BYTES} bytes are allowed");
@@ -169,11 +199,14 @@ pub(crate) fn unserved(partition: u32, why: &Unserved) -> Problem {
             let message = format_args!("partition {partition} is sealed: {why}");
             Problem::new(Code::Unavailable, ErrorReason::PartitionSealed, message).with("why", why)
         }
-        Unserved::Stopped => {
-            Problem::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down").retry()
-        }
+        Unserved::Stopped => stopped(),
     };
     problem.with("partition", partition)
+}
+
+/// The server is to stop.
+pub(crate) fn stopped() -> Problem {
+    Problem::new(Code::Unavailable, ErrorReason::ShuttingDown, "the server is shutting down").retry()
 }
 
 /// A partition that was not at the offsets in time.

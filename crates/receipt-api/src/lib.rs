@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod as_of;
 mod convert;
 mod counts;
 mod dead_letter_pages;
@@ -28,6 +29,7 @@ mod subscribe;
 mod token;
 mod told;
 
+pub use as_of::{AsOf, AsOfError};
 pub use serve::{Context, ServeError, serve};
 pub use snapshots::{Snapshots, SnapshotsError, Taking};
 pub use streams::StreamLimits;

@@ -2,8 +2,10 @@
 
 use receipt_codec::token::{PageStart, PageToken};
 use receipt_domain::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use receipt_log::Log;
+use receipt_projector::Offsets;
 use receipt_proto::{InvalidField, v1};
-use receipt_store::{MemberFilter, Page, PageError, PageRequest};
+use receipt_store::{MemberFilter, Page, PageError, PageRequest, StoreError, View};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -24,37 +26,64 @@ struct Walk {
     start: Option<(PageStart, u64, u64)>,
 }
 
+/// A request whose shape is checked.
+pub(crate) struct Asked {
+    pub(crate) question: Question,
+    walk: Walk,
+}
+
+type Answer = Result<Page, PageError>;
+
 /// GetGroupMessageReadMemberList.
 pub(crate) async fn get(
     api: &Api,
     request: Request<v1::GetGroupMessageReadMemberListRequest>,
 ) -> Result<Response<v1::GetGroupMessageReadMemberListResponse>, Status> {
     let deadline = Deadline::of(&request);
-    let request = request.into_inner();
-    let question = Question::new(api, &request.user_id, request.message.as_ref(), &request.consistency_tokens)?;
-    let walk = Walk::new(api, &request, question.partition)?;
-    let latest_first = walk.latest_first;
-    let partition = question.caught_up(api, deadline).await?;
-    let (page, offsets, question) = blocking(move || {
-        let (page, offsets) = api::ask(&partition, |view| view.page(&walk.page_request(&question)))?;
-        Ok((page.map_err(refused)?, offsets, question))
+    let asked = Asked::new(&api.log, &request.into_inner())?;
+    let partition = asked.question.caught_up(api, deadline).await?;
+    let (asked, answer, offsets) = blocking(move || {
+        let (answer, offsets) = api::ask(&partition, |view| asked.ask(view))?;
+        Ok((asked, answer, offsets))
     })
     .await?;
+    Ok(Response::new(asked.response(&api.log, answer, offsets)?))
+}
 
-    let Page { members, next, receipt, conversation, position } = page;
-    let number = question.partition;
-    let log_id = *api.log.id().as_bytes();
-    let next_token = next.map(|next| {
-        let token = PageToken { log_id, partition: number, conversation, position, latest_first, next };
-        token.encode()
-    });
-    Ok(Response::new(v1::GetGroupMessageReadMemberListResponse {
-        members: members.into_iter().map(convert::member).collect(),
-        is_finished: next_token.is_none(),
-        next_page_token: next_token.unwrap_or_default(),
-        receipt: Some((&receipt).into()),
-        consistency_token: answer_token(api, question.positions, number, offsets),
-    }))
+impl Asked {
+    pub(crate) fn new(log: &Log, request: &v1::GetGroupMessageReadMemberListRequest) -> Result<Self, Status> {
+        let question = Question::new(log, &request.user_id, request.message.as_ref(), &request.consistency_tokens)?;
+        let walk = Walk::new(log, request, question.partition)?;
+        Ok(Self { question, walk })
+    }
+
+    /// The page of one moment.
+    pub(crate) fn ask(&self, view: &mut View<'_>) -> Result<Answer, StoreError> {
+        view.page(&self.walk.page_request(&self.question))
+    }
+
+    /// The answer, as it was at these offsets.
+    pub(crate) fn response(
+        self,
+        log: &Log,
+        answer: Answer,
+        offsets: Offsets,
+    ) -> Result<v1::GetGroupMessageReadMemberListResponse, Status> {
+        let Page { members, next, receipt, conversation, position } = answer.map_err(refused)?;
+        let (partition, latest_first) = (self.question.partition, self.walk.latest_first);
+        let log_id = *log.id().as_bytes();
+        let next_token = next.map(|next| {
+            let token = PageToken { log_id, partition, conversation, position, latest_first, next };
+            token.encode()
+        });
+        Ok(v1::GetGroupMessageReadMemberListResponse {
+            members: members.into_iter().map(convert::member).collect(),
+            is_finished: next_token.is_none(),
+            next_page_token: next_token.unwrap_or_default(),
+            receipt: Some((&receipt).into()),
+            consistency_token: answer_token(log, self.question.positions, partition, offsets),
+        })
+    }
 }
 
 fn refused(why: PageError) -> Status {
@@ -65,7 +94,7 @@ fn refused(why: PageError) -> Status {
 }
 
 impl Walk {
-    fn new(api: &Api, request: &v1::GetGroupMessageReadMemberListRequest, partition: u32) -> Result<Self, Status> {
+    fn new(log: &Log, request: &v1::GetGroupMessageReadMemberListRequest, partition: u32) -> Result<Self, Status> {
         let filter = filter(request.filter).map_err(error::invalid)?;
         let size = page_size(request.page_size).map_err(error::invalid)?;
         let latest_first = request.latest_first;
@@ -74,7 +103,7 @@ impl Walk {
         }
         let token =
             PageToken::decode(&request.page_token).map_err(|_| error::page_token("is damaged, or no page token"))?;
-        let ours = token.log_id == *api.log.id().as_bytes() && token.partition == partition;
+        let ours = token.log_id == *log.id().as_bytes() && token.partition == partition;
         let same_list = match token.next {
             PageStart::Read { .. } => filter == MemberFilter::Read,
             PageStart::Unread { .. } => filter == MemberFilter::Unread,

@@ -1,6 +1,7 @@
 //! A question about one message, with its shape checked.
 
 use receipt_domain::id::{ConversationId, MessageId, UserId};
+use receipt_log::Log;
 use receipt_projector::{Offsets, Partition};
 use receipt_proto::{InvalidField, conversation_id, message_id, user_id, v1};
 use tonic::Status;
@@ -20,7 +21,7 @@ pub(crate) struct Question {
 impl Question {
     /// Checks the fields that these requests have in common.
     pub(crate) fn new(
-        api: &Api,
+        log: &Log,
         user_id: &str,
         message: Option<&v1::MessageRef>,
         tokens: &[String],
@@ -28,8 +29,8 @@ impl Question {
         let asker = asker(user_id)?;
         let message = message.ok_or_else(|| error::invalid(InvalidField::rule("message", "must be given")))?;
         let (conversation, message) = message_ref("message", message)?;
-        let positions = Positions::of_tokens(&api.log, tokens)?;
-        let partition = api.log.partition_for(conversation.as_str().as_bytes());
+        let positions = Positions::of_tokens(log, tokens)?;
+        let partition = log.partition_for(conversation.as_str().as_bytes());
         Ok(Self { conversation, message, asker, partition, positions })
     }
 
@@ -41,9 +42,9 @@ impl Question {
 }
 
 /// The token of an answer that came from one partition.
-pub(crate) fn answer_token(api: &Api, mut positions: Positions, partition: u32, offsets: Offsets) -> String {
+pub(crate) fn answer_token(log: &Log, mut positions: Positions, partition: u32, offsets: Offsets) -> String {
     positions.include(partition, offsets);
-    positions.encode(&api.log)
+    positions.encode(log)
 }
 
 /// Who asks; empty: a service (S40).

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use receipt_domain::limits::REQUEST_MAX_BYTES;
 use receipt_log::Log;
 use receipt_notifier::Inbox;
-use receipt_projector::Partition;
+use receipt_projector::{Partition, PastOptions};
 use receipt_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{receipt_admin_service_server::ReceiptAdminServiceServer, receipt_service_server::ReceiptServiceServer},
@@ -40,6 +40,8 @@ pub struct Context {
     pub replay_dir: PathBuf,
     /// Takes snapshots; `None`: there is no place for them.
     pub snapshots: Option<Arc<Snapshots>>,
+    /// Where and how states of the past are folded.
+    pub past: PastOptions,
 }
 
 /// Why the server could not serve.

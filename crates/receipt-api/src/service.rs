@@ -8,7 +8,7 @@ use receipt_proto::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    admin, api::Api, counts, dead_letter_pages, dead_letters, members, publish, read_log, receipts, replays, snapshots,
+    admin, api::Api, as_of, counts, dead_letter_pages, dead_letters, members, publish, read_log, receipts, replays, snapshots,
     states, subscribe, told::Responses,
 };
 
@@ -154,5 +154,11 @@ impl ReceiptAdminService for Services {
 
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Answer<Self::ReadLogStream> {
         read_log::read(&self.0, request)
+    }
+
+    type AskAsOfStream = as_of::Responses;
+
+    async fn ask_as_of(&self, request: Request<v1::AskAsOfRequest>) -> Answer<Self::AskAsOfStream> {
+        as_of::ask(&self.0, request)
     }
 }

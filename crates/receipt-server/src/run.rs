@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
 use receipt_notifier::Notifier;
-use receipt_projector::{DataDir, Phase, Projector};
+use receipt_projector::{DataDir, PastOptions, Phase, Projector};
 use receipt_store::{Resources, Store};
 use tokio::{
     net::TcpListener,
@@ -17,6 +17,8 @@ use crate::{
 };
 
 const MIB: usize = 1 << 20;
+/// Of block cache, and of write buffers, for states of the past, while they are folded.
+const PAST_MIB: usize = 64;
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -65,6 +67,12 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         stream_limits: config.stream_limits,
         replay_dir: data_dir.replay(),
         snapshots: snapshots.map(|(snapshots, _)| snapshots),
+        past: PastOptions {
+            dir: data_dir.replay().join("as-of"),
+            settings: config.fold,
+            // Theirs alone, so that they take nothing from the stores that serve.
+            resources: Resources::new(PAST_MIB * MIB, PAST_MIB * MIB),
+        },
     };
     let until_asked = async move {
         // Nobody left to say so is as good a reason to stop.

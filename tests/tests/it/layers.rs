@@ -52,10 +52,19 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "receipt-api",
         ],
     ),
-    // It knows the contract, the log, which it sets up and copies, and the state, which it folds anew and restores.
+    // It knows the contract, the log, which it sets up and copies, and the state, which it folds anew and restores, and of
+    // the services how they answer.
     (
         "receipt-ctl",
-        &["receipt-domain", "receipt-proto", "receipt-store", "receipt-log", "receipt-snapshot", "receipt-projector"],
+        &[
+            "receipt-domain",
+            "receipt-proto",
+            "receipt-store",
+            "receipt-log",
+            "receipt-snapshot",
+            "receipt-projector",
+            "receipt-api",
+        ],
     ),
     // A second reading of the specification: it shares nothing with the fold but the types of events.
     ("receipt-model", &["receipt-domain"]),

@@ -13,7 +13,7 @@ use receipt_api::{Context, ServeError, StreamLimits, serve};
 use receipt_domain::settings::Settings;
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
 use receipt_notifier::Notifier;
-use receipt_projector::{Offsets, Options, Phase, Projector};
+use receipt_projector::{Offsets, Options, PastOptions, Phase, Projector};
 use receipt_proto::v1::{
     self, conversation_event::Event as Kind, message_sent::Audience, receipt_admin_service_client as admin_client,
     receipt_service_client as client,
@@ -103,6 +103,11 @@ impl Server {
             stream_limits: StreamLimits { a_user: 3, in_all: 100 },
             replay_dir: dir.path().join("replay"),
             snapshots: None,
+            past: PastOptions {
+                dir: dir.path().join("replay/as-of"),
+                settings,
+                resources: Resources::new(8 << 20, 8 << 20),
+            },
         };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve(context, listener, async move { drop(stopped.await) }));

@@ -55,34 +55,44 @@ enum Filter {
 
 impl Members {
     pub(crate) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
-        let filter = match self.filter {
-            Filter::Read => v1::MemberFilter::Read,
-            Filter::Unread => v1::MemberFilter::Unread,
-        };
-        let mut request = v1::GetGroupMessageReadMemberListRequest {
-            user_id: self.acting.user,
-            message: Some(message_ref(&self.conversation, &self.message)),
-            filter: filter.into(),
-            latest_first: self.latest_first,
-            page_size: if self.all && self.page_size == 0 { 1_000 } else { self.page_size },
-            page_token: self.page_token,
-            consistency_tokens: self.after.after,
-        };
+        let mut request = self.request();
         let mut client = client::receipts(addr)?;
         let mut members = Vec::new();
         loop {
             let page = client.get_group_message_read_member_list(request.clone()).await?.into_inner();
             members.extend_from_slice(&page.members);
             if page.is_finished || !self.all {
-                return print(&members, &page, output);
+                return Self::print(&members, &page, output);
             }
             request.page_token = page.next_page_token;
             request.consistency_tokens = vec![page.consistency_token];
         }
     }
-}
 
-fn print(
+    /// What is asked for the first page.
+    pub(crate) fn request(&self) -> v1::GetGroupMessageReadMemberListRequest {
+        let filter = match self.filter {
+            Filter::Read => v1::MemberFilter::Read,
+            Filter::Unread => v1::MemberFilter::Unread,
+        };
+        v1::GetGroupMessageReadMemberListRequest {
+            user_id: self.acting.user.clone(),
+            message: Some(message_ref(&self.conversation, &self.message)),
+            filter: filter.into(),
+            latest_first: self.latest_first,
+            page_size: if self.all && self.page_size == 0 { 1_000 } else { self.page_size },
+            page_token: self.page_token.clone(),
+            consistency_tokens: self.after.after.clone(),
+        }
+    }
+
+    /// Whether all pages are asked for.
+    pub(crate) fn all(&self) -> bool {
+        self.all
+    }
+
+    /// The answer: these members, and the last page's end.
+    pub(crate) fn print(
     members: &[v1::ReadMember],
     last: &v1::GetGroupMessageReadMemberListResponse,
     output: Output,
@@ -109,4 +119,5 @@ fn print(
         }
         format!("{text}\n{}", render::token_line(&last.consistency_token))
     })
+}
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod as_of;
 pub(crate) mod dead_letters;
 pub(crate) mod import;
 pub(crate) mod inspect;

@@ -37,16 +37,25 @@ pub(crate) struct Receipts {
 
 impl Receipts {
     pub(crate) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
+        let response = client::receipts(addr)?.get_message_read_receipts(self.request()).await?.into_inner();
+        Self::print(&response, output)
+    }
+
+    /// What is asked.
+    pub(crate) fn request(&self) -> v1::GetMessageReadReceiptsRequest {
         let messages = match &self.conversation {
             Some(conversation) => self.messages.iter().map(|message| message_ref(conversation, message)).collect(),
             None => pairs(&self.messages),
         };
-        let request = v1::GetMessageReadReceiptsRequest {
-            user_id: self.acting.user,
+        v1::GetMessageReadReceiptsRequest {
+            user_id: self.acting.user.clone(),
             messages,
-            consistency_tokens: self.after.after,
-        };
-        let response = client::receipts(addr)?.get_message_read_receipts(request).await?.into_inner();
+            consistency_tokens: self.after.after.clone(),
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn print(response: &v1::GetMessageReadReceiptsResponse, output: Output) -> anyhow::Result<()> {
         let results: Vec<_> = response.results.iter().map(result_json).collect();
         let json = json!({ "results": results, "consistency_token": response.consistency_token });
         output.print(&json, || {

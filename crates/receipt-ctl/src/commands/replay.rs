@@ -16,7 +16,7 @@ use receipt_store::Place;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use super::log::stopped_by_ctrl_c;
+use super::{as_of::AsOf, log::stopped_by_ctrl_c};
 use crate::{
     kafka::setting,
     output::{Output, table},
@@ -34,6 +34,7 @@ pub(crate) struct Replay {
 enum Command {
     Verify(Verify),
     Rebuild(Rebuild),
+    AsOf(AsOf),
 }
 
 /// Of which receiptd, and which partition.
@@ -131,6 +132,7 @@ impl Replay {
         match self.command {
             Command::Verify(command) => command.run(addr, output).await,
             Command::Rebuild(command) => command.run(addr, output).await,
+            Command::AsOf(command) => command.run(addr, output).await,
         }
     }
 }
@@ -321,6 +323,9 @@ mod tests {
         assert!(!parses("rebuild --data-dir a --retention soon"));
         assert!(!parses("verify --data-dir a --retention 7d"));
         assert!(parses("verify --data-dir a --aside b --partition 0"));
+        assert!(parses("as-of 12:7 --data-dir a receipts team m1"));
+        assert!(parses("as-of @1772366400 members team m1 unread --all"));
+        assert!(!parses("as-of yesterday states team m1 bob"));
     }
 
     #[test]

@@ -34,13 +34,22 @@ pub(crate) struct States {
 
 impl States {
     pub(crate) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
-        let request = v1::GetMessageReadStatesRequest {
-            user_id: self.acting.user,
+        let response = client::receipts(addr)?.get_message_read_states(self.request()).await?.into_inner();
+        Self::print(&response, output)
+    }
+
+    /// What is asked.
+    pub(crate) fn request(&self) -> v1::GetMessageReadStatesRequest {
+        v1::GetMessageReadStatesRequest {
+            user_id: self.acting.user.clone(),
             message: Some(message_ref(&self.conversation, &self.message)),
-            reader_ids: self.readers,
-            consistency_tokens: self.after.after,
-        };
-        let response = client::receipts(addr)?.get_message_read_states(request).await?.into_inner();
+            reader_ids: self.readers.clone(),
+            consistency_tokens: self.after.after.clone(),
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn print(response: &v1::GetMessageReadStatesResponse, output: Output) -> anyhow::Result<()> {
         let states = response.states.iter().map(|state| {
             let (name, read_at) = state_name(state.state.as_ref());
             json!({ "user_id": state.user_id, "state": name, "read_at": render::time_json(read_at) })

@@ -18,7 +18,7 @@ pub(crate) use self::{
 };
 
 /// Why a command ended before its time.
-const STOPPED: &str = "stopped; the same command goes on from here";
+pub(crate) const STOPPED: &str = "stopped; the same command goes on from here";
 
 /// For people: that it was stopped is no fault of the log or the store.
 fn told(error: ProjectorError) -> anyhow::Error {

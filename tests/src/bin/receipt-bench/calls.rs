@@ -14,7 +14,7 @@ use anyhow::Context;
 use receipt_domain::settings::Settings;
 use receipt_log::Clock;
 use receipt_notifier::Notifier;
-use receipt_projector::{Options, Projector};
+use receipt_projector::{Options, PastOptions, Projector};
 use receipt_proto::v1::{self, receipt_service_client::ReceiptServiceClient};
 use receipt_store::Resources;
 use tokio::{net::TcpListener, sync::oneshot};
@@ -58,6 +58,11 @@ async fn measure() -> anyhow::Result<()> {
             stream_limits: receipt_api::StreamLimits::default(),
             replay_dir: dir.path().join("replay"),
             snapshots: None,
+            past: PastOptions {
+                dir: dir.path().join("replay/as-of"),
+                settings: Settings::default(),
+                resources: Resources::new(1 << 20, 1 << 20),
+            },
         };
         let server = tokio::spawn(receipt_api::serve(context, listener, async {
             let _ = stopped.await;

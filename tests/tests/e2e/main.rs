@@ -3,6 +3,7 @@
 // All of this is tests: where they cannot go on, they have failed.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod as_of;
 mod compare;
 mod conversations;
 mod ctl_session;

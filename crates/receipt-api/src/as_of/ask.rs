@@ -57,7 +57,8 @@ impl AsOf {
         let moment = moment_of(moment).map_err(error::invalid)?;
         let asked = Asked::new(log, question)?;
         if !matches!(moment, Moment::TimeMs(_)) && asked.partitions().len() > 1 {
-            let problem = "are of one partition, and the messages are of several: give a time, or ask for each by itself";
+            let problem =
+                "are of one partition, and the messages are of several: give a time, or ask for each by itself";
             return Err(error::invalid(InvalidField::rule("offsets", problem)));
         }
         Ok(Self { moment, asked, all_pages })
@@ -103,7 +104,8 @@ impl AsOf {
             Asked::Members(asked, request) => members(log, asked, *request, all_pages, fold, told),
             Asked::States(asked) => {
                 let past: Past = fold(asked.question.partition, told)?;
-                let (answer, offsets) = asked_of(past, |past| Ok(api::ask_store(past.store(), |view| asked.ask(view))?))?;
+                let (answer, offsets) =
+                    asked_of(past, |past| Ok(api::ask_store(past.store(), |view| asked.ask(view))?))?;
                 told(Response::States(asked.response(log, answer, offsets)?));
                 Ok(())
             }

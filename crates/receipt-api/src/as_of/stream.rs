@@ -76,8 +76,7 @@ pub(crate) fn ask(api: &Api, request: Request<v1::AskAsOfRequest>) -> Result<Res
     let (log, runtime) = (api.log.clone(), Handle::current());
     tokio::task::spawn_blocking(move || {
         let mut telling = Telling { responses, told_at: None };
-        let answered =
-            question.answer(&log, &place.asking.options, &runtime, &stopped, &mut |told| telling.tell(told));
+        let answered = question.answer(&log, &place.asking.options, &runtime, &stopped, &mut |told| telling.tell(told));
         drop(place);
         if let Err(why) = answered {
             // Nobody to be told: the client is gone.

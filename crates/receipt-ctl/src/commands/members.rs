@@ -93,31 +93,31 @@ impl Members {
 
     /// The answer: these members, and the last page's end.
     pub(crate) fn print(
-    members: &[v1::ReadMember],
-    last: &v1::GetGroupMessageReadMemberListResponse,
-    output: Output,
-) -> anyhow::Result<()> {
-    let list = members.iter().map(|member| {
+        members: &[v1::ReadMember],
+        last: &v1::GetGroupMessageReadMemberListResponse,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        let list = members.iter().map(|member| {
         json!({ "user_id": member.user_id, "read_at": render::time_json(member.read_at.as_ref()), "left": member.left })
     });
-    let json = json!({
-        "members": list.collect::<Vec<_>>(),
-        "next_page_token": last.next_page_token,
-        "is_finished": last.is_finished,
-        "receipt": render::optional_receipt_json(last.receipt.as_ref()),
-        "consistency_token": last.consistency_token,
-    });
-    output.print(&json, || {
-        let rows = members.iter().map(|member| {
-            let left = if member.left { "left" } else { "" };
-            [member.user_id.clone(), render::time(member.read_at.as_ref()), left.to_owned()]
+        let json = json!({
+            "members": list.collect::<Vec<_>>(),
+            "next_page_token": last.next_page_token,
+            "is_finished": last.is_finished,
+            "receipt": render::optional_receipt_json(last.receipt.as_ref()),
+            "consistency_token": last.consistency_token,
         });
-        let mut text = table(["user", "read at", "notes"], rows);
-        text = format!("{text}\n{}", render::receipt_line(last.receipt.as_ref()));
-        if !last.is_finished {
-            text = format!("{text}\nnext page: --page-token {}", last.next_page_token);
-        }
-        format!("{text}\n{}", render::token_line(&last.consistency_token))
-    })
-}
+        output.print(&json, || {
+            let rows = members.iter().map(|member| {
+                let left = if member.left { "left" } else { "" };
+                [member.user_id.clone(), render::time(member.read_at.as_ref()), left.to_owned()]
+            });
+            let mut text = table(["user", "read at", "notes"], rows);
+            text = format!("{text}\n{}", render::receipt_line(last.receipt.as_ref()));
+            if !last.is_finished {
+                text = format!("{text}\nnext page: --page-token {}", last.next_page_token);
+            }
+            format!("{text}\n{}", render::token_line(&last.consistency_token))
+        })
+    }
 }

@@ -88,6 +88,9 @@ impl Aside<'_> {
         state: &Store,
         told: impl FnMut(u64),
     ) -> Result<Verified, ProjectorError> {
+        if let Err(why) = state.check_files() {
+            return Ok(Verified::Wrong(why.to_string()));
+        }
         let store = self.fold(identity, Offsets::of(state.durable()), told)?;
         let (one, two) = (state.view()?, store.view()?);
         match one.compare(&two, DIFFERENCES_TOLD, |_| !*self.stopped.borrow()) {

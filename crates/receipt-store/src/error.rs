@@ -26,6 +26,14 @@ pub enum StoreError {
     /// Its bytes are damaged (R7).
     #[error("the store is damaged: {0}; delete the partition's directory, and it is folded anew from the log")]
     Corrupt(#[from] Corrupt),
+    /// A file of it is damaged.
+    #[error("the store's file {file} is damaged: {why}")]
+    File {
+        /// Which file.
+        file: String,
+        /// What of it.
+        why: String,
+    },
     /// The fold asked for the same rows twice: a defect of this program.
     #[error("rows that were loaded are missing: {0}")]
     Unsatisfied(String),
@@ -39,7 +47,7 @@ impl StoreError {
     #[must_use]
     pub fn is_corruption(&self) -> bool {
         match self {
-            Self::Corrupt(_) => true,
+            Self::Corrupt(_) | Self::File { .. } => true,
             Self::RocksDb(error) => error.kind() == rocksdb::ErrorKind::Corruption,
             _ => false,
         }

@@ -13,10 +13,12 @@ mod inbox;
 mod inspect;
 mod load;
 mod logical;
+mod manifest_file;
 mod open;
 mod query;
 mod resources;
 mod store;
+mod table_file;
 mod time_index;
 mod view;
 

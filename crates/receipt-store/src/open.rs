@@ -7,9 +7,11 @@ use receipt_codec::{
     row::identity::{self, Identity},
 };
 use receipt_domain::settings::Settings;
-use rocksdb::{BlockBasedOptions, CompactionDecision, DB, DBCompressionType, IteratorMode, Options, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, CompactionDecision, DB, DBCompressionType, ErrorKind, IteratorMode, Options, WriteOptions,
+};
 
-use crate::{error::StoreError, horizon::Horizon, resources::Resources};
+use crate::{error::StoreError, horizon::Horizon, manifest_file, resources::Resources, table_file};
 
 const MIB: usize = 1 << 20;
 /// RocksDB's first file.
@@ -25,7 +27,7 @@ pub(crate) fn open(
     horizon: &Arc<Horizon>,
 ) -> Result<DB, StoreError> {
     let db = DB::open(&options(resources, identity.settings, horizon), dir).map_err(|error| {
-        if is_in_use(&error) { StoreError::Locked { dir: dir.display().to_string() } } else { error.into() }
+        if is_in_use(&error) { StoreError::Locked { dir: dir.display().to_string() } } else { named(dir, error) }
     })?;
     match db.get(identity::key())? {
         Some(value) => check(&identity::decode(&value)?, identity, dir)?,
@@ -53,7 +55,7 @@ pub(crate) fn identity(dir: &Path) -> Result<Option<Identity>, StoreError> {
     }
     let mut options = Options::default();
     options.set_keep_log_file_num(LOG_FILES);
-    let db = DB::open_for_read_only(&options, dir, false)?;
+    let db = DB::open_for_read_only(&options, dir, false).map_err(|error| named(dir, error))?;
     let value = db.get(identity::key())?;
     let missing = || Corrupt { what: "identity", why: "it is missing".to_owned() };
     Ok(Some(identity::decode(&value.ok_or_else(missing)?)?))
@@ -63,7 +65,7 @@ pub(crate) fn identity(dir: &Path) -> Result<Option<Identity>, StoreError> {
 pub(crate) fn open_read_only(dir: &Path, resources: &Resources, asked: &Identity) -> Result<DB, StoreError> {
     let mut options = options(resources, asked.settings, &Arc::default());
     options.create_if_missing(false);
-    let db = DB::open_for_read_only(&options, dir, false)?;
+    let db = DB::open_for_read_only(&options, dir, false).map_err(|error| named(dir, error))?;
     let value = db.get(identity::key())?;
     let missing = || Corrupt { what: "identity", why: "it is missing".to_owned() };
     check(&identity::decode(&value.ok_or_else(missing)?)?, asked, dir)?;
@@ -93,6 +95,39 @@ pub(crate) fn reidentify(
     db.put_opt(identity::key(), identity::encode(&identity)?, &no_wal())?;
     db.flush()?;
     Ok(())
+}
+
+/// RocksDB blames its MANIFEST for a table file that does not open: which one it is.
+fn named(dir: &Path, error: rocksdb::Error) -> StoreError {
+    let damaged = if error.kind() == ErrorKind::Corruption { check_files(dir) } else { Ok(()) };
+    damaged.err().unwrap_or_else(|| error.into())
+}
+
+/// Looks for damage in the files of a store, other than of its rows, which RocksDB checks when it reads them.
+pub(crate) fn check_files(dir: &Path) -> Result<(), StoreError> {
+    let fail = |file: &Path, why: String| Err(StoreError::File { file: file.display().to_string(), why });
+    let mut tables = Vec::new();
+    for file in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = file.path();
+        if path.extension().is_some_and(|extension| extension == "sst") {
+            tables.push(path);
+        }
+    }
+    tables.sort();
+    for table in tables {
+        match table_file::damage(&table) {
+            Ok(None) => {}
+            Ok(Some(why)) => return fail(&table, why),
+            // Of a store that is in use, one that was not needed any more.
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {}
+            Err(why) => return fail(&table, format!("it cannot be read: {why}")),
+        }
+    }
+    match manifest_file::damage(dir) {
+        Ok(None) => Ok(()),
+        Ok(Some((name, why))) => fail(&dir.join(name), why),
+        Err(why) => fail(&dir.join(CURRENT), format!("it, or the MANIFEST that it names, cannot be read: {why}")),
+    }
 }
 
 /// Whether someone holds the database: this process, or another. RocksDB has no kind of error for it, and other texts

@@ -188,6 +188,15 @@ impl Store {
         Ok(durable)
     }
 
+    /// Looks for damage in its files that answers do not show: of what RocksDB can do without. The rest it checks whenever
+    /// it reads it.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] for the first file that is damaged so, or cannot be read.
+    pub fn check_files(&self) -> Result<(), StoreError> {
+        open::check_files(&self.0.dir)
+    }
+
     /// What a crash would come back to.
     #[must_use]
     pub fn durable(&self) -> Durable {

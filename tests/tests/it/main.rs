@@ -9,6 +9,7 @@ mod past;
 mod projector;
 mod store_compare;
 mod store_convergence;
+mod store_damage;
 mod store_digest;
 mod store_expiry;
 mod store_large_group;

@@ -35,6 +35,7 @@ CLIENTS := $(TOOLS)/clients
 PRODUCERS := $(TOOLS)/producers
 KAFKA_VERSION := $(shell sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' tests/kafka/pom.xml)
 KAFKA := $(TOOLS)/kafka-$(KAFKA_VERSION)
+OBJECT_STORE := $(TOOLS)/object-store
 
 .PHONY: help
 help: ## This list.
@@ -68,7 +69,7 @@ run-kafka: build ## With `make kafka` going in another terminal: start receiptd 
 	@exec '$(BIN)/receiptd' --data-dir '$(KAFKA_DATA_DIR)' --listen '$(LISTEN)' --kafka '127.0.0.1:$(KAFKA_PORT)' $(ARGS)
 
 .PHONY: test
-test: lint build clients kafka-libs producers ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
+test: lint build clients kafka-libs producers object-store ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
 	cargo test $(CARGO_FLAGS)
 	@printf '\n\033[1mThe same suite, with the log on a real Kafka broker\033[0m\n'
 	'$(BIN)/with-broker' $(MAKE) test-engine
@@ -217,6 +218,20 @@ clients: ## Install what the clients of docs/clients.md need, to be built and te
 .PHONY: producers
 producers: kafka-libs ## Install what the producers of docs/producers.md need, to be built and tested.
 	$(call python,tests/producers/python/requirements.txt,$(PRODUCERS)/python,producer)
+
+# s3s-fs: an S3-compatible server that keeps its objects in a folder. It compiles for a minute or two.
+.PHONY: object-store
+object-store: deps ## Install a server of an S3-compatible object store, for the tests of snapshots.
+	@list=tests/object-store/version; dir='$(OBJECT_STORE)'; \
+	if ! cmp -s "$$list" "$$dir/version"; then \
+	  echo "Installing s3s-fs $$(cat "$$list")"; \
+	  rm -rf "$$dir" "$$dir.new"; \
+	  cargo install --quiet --locked s3s-fs --version "$$(cat "$$list")" --features binary \
+	    --root "$$dir.new" --target-dir "$$dir.new/target"; \
+	  rm -rf "$$dir.new/target"; \
+	  cp "$$list" "$$dir.new"; \
+	  mv "$$dir.new" "$$dir"; \
+	fi
 
 # The broker's jars, and what the producer in Java needs.
 .PHONY: kafka-libs

@@ -38,8 +38,17 @@ pub fn start(server: &Server, args: &[&str]) -> Running {
 /// If it cannot be started.
 #[must_use]
 pub fn start_alone(args: &[&str]) -> Running {
+    start_within(&[], args)
+}
+
+/// Starts a command that speaks to no server, with these environment variables.
+///
+/// # Panics
+/// If it cannot be started.
+#[must_use]
+pub fn start_within(environment: &[(String, String)], args: &[&str]) -> Running {
     let mut command = Command::new(binary("receiptctl"));
-    command.env_clear().args(args);
+    command.env_clear().envs(environment.iter().cloned()).args(args);
     spawn(command)
 }
 

@@ -12,6 +12,7 @@ pub mod document;
 pub mod events;
 pub mod feed;
 pub mod language;
+pub mod object_store;
 pub mod pages;
 pub mod poll;
 pub mod port;

@@ -18,6 +18,10 @@ pub struct Tool {
 /// Kafka's jars, and protobuf's for Java.
 pub const KAFKA: Tool = Tool { list: "tests/kafka/pom.xml", folder: "kafka-4.3.1", target: "kafka-libs" };
 
+/// A server of an S3-compatible object store.
+pub const OBJECT_STORE: Tool =
+    Tool { list: "tests/object-store/version", folder: "object-store", target: "object-store" };
+
 impl Tool {
     /// Where it has been installed.
     ///

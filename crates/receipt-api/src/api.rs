@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tonic::Status;
 
 use crate::{
-    as_of::Asking, deadline::Deadline, error, read_log, replays::Replays, serve::Context, snapshots::Snapshots, streams::Streams,
-    token::Positions,
+    as_of::Asking, deadline::Deadline, error, read_log, replays::Replays, serve::Context, snapshots::Snapshots,
+    streams::Streams, token::Positions,
 };
 
 /// How long calls that wait may go on waiting once the server is to stop.

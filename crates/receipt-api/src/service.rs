@@ -8,8 +8,8 @@ use receipt_proto::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    admin, api::Api, as_of, counts, dead_letter_pages, dead_letters, members, publish, read_log, receipts, replays, snapshots,
-    states, subscribe, told::Responses,
+    admin, api::Api, as_of, counts, dead_letter_pages, dead_letters, members, publish, read_log, receipts, replays,
+    snapshots, states, subscribe, told::Responses,
 };
 
 /// Both services.

@@ -60,6 +60,14 @@ impl Progress {
         }
     }
 
+    /// There are so many more of what is counted.
+    pub(crate) fn grow(&self, count: u64) {
+        self.bar.inc_length(count);
+        if let Some(lines) = &self.lines {
+            lines.lock().unwrap_or_else(PoisonError::into_inner).total += count;
+        }
+    }
+
     /// So many of what is counted were done before.
     pub(crate) fn skipped(&self, count: u64) {
         self.bar.inc(count);

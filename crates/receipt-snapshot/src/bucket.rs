@@ -1,10 +1,10 @@
 //! A bucket of an S3-compatible object store as a place.
 
-use std::{fs::File, io::Read as _, path::Path as FilePath, sync::Arc};
+use std::{fs::File, io::Read as _, path::Path as FilePath, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::{
-    Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, WriteMultipart,
+    Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig, WriteMultipart,
     aws::{AmazonS3, AmazonS3Builder},
     path::Path,
 };
@@ -21,6 +21,9 @@ const ONE_REQUEST_MAX_BYTES: u64 = 16 << 20;
 const PART_BYTES: usize = 16 << 20;
 /// Parts on their way at a time.
 const PARTS_AT_ONCE: usize = 4;
+/// How often a request is made again. Then whoever gave the command is told, and may give it again.
+const RETRIES_MAX: usize = 6;
+const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// A prefix of a bucket.
 #[derive(Debug, Clone)]
@@ -32,15 +35,27 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// `rest` is what stands behind `s3://`. Credentials, endpoint and region come from the environment.
-    pub(crate) fn open(rest: &str, runtime: Handle) -> Result<Self, SnapshotError> {
+    /// `rest` is what stands behind `s3://`. Credentials, endpoint and region come from the AWS_* variables of an environment.
+    pub(crate) fn open(
+        rest: &str,
+        environment: impl Iterator<Item = (String, String)>,
+        runtime: Handle,
+    ) -> Result<Self, SnapshotError> {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(SnapshotError::Invalid(format!("s3://{rest} names no bucket: give s3://BUCKET/PREFIX")));
         }
         let invalid = |why: String| SnapshotError::Invalid(format!("s3://{rest}: {why}"));
         let prefix = Path::parse(prefix.trim_matches('/')).map_err(|why| invalid(why.to_string()))?;
-        let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build().map_err(|why| {
+        let mut builder = AmazonS3Builder::new();
+        for (name, value) in environment.filter(|(name, _)| name.starts_with("AWS_")) {
+            // Others have variables of theirs that begin so.
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let retries = RetryConfig { max_retries: RETRIES_MAX, retry_timeout: RETRY_MAX, ..RetryConfig::default() };
+        let store = builder.with_bucket_name(bucket).with_retry(retries).build().map_err(|why| {
             invalid(format!("{why}; the AWS_* environment variables say where and as whom (see `--help`)"))
         })?;
         let url = format!("s3://{rest}").trim_end_matches('/').to_owned();

@@ -120,10 +120,10 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// Its name in the snapshot. With the hash in it, so that two creators of one snapshot, or one that goes on after a
-    /// crash, never write over a file that a manifest names.
+    /// Its name in the snapshot. With half of the hash in it, so that two creators of one snapshot, or one that goes on
+    /// after a crash, never write over a file that a manifest names.
     pub(crate) fn object(&self) -> String {
-        format!("{}-{}", self.name, self.blake3)
+        format!("{}-{}", self.name, self.blake3.get(..32).unwrap_or(&self.blake3))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Objects of a place, by keys of names with slashes between.
 
 use std::{
-    fmt,
+    env, fmt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -39,12 +39,26 @@ impl Place {
     /// # Errors
     /// [`SnapshotError::Invalid`].
     pub fn open(text: &str, runtime: Handle) -> Result<Self, SnapshotError> {
+        let variables =
+            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::open_within(text, variables, runtime)
+    }
+
+    /// As [`Place::open`], with these environment variables.
+    ///
+    /// # Errors
+    /// As [`Place::open`].
+    pub fn open_within(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+        runtime: Handle,
+    ) -> Result<Self, SnapshotError> {
         let folder = |path: &str| Kind::Folder(Folder(PathBuf::from(path)));
         match text.split_once("://") {
             None if text.is_empty() => Err(SnapshotError::Invalid("give a folder or a URL of snapshots".to_owned())),
             None => Ok(Self(folder(text))),
             Some(("file", path)) if path.starts_with('/') => Ok(Self(folder(path))),
-            Some(("s3", rest)) => Bucket::open(rest, runtime).map(|bucket| Self(Kind::Bucket(bucket))),
+            Some(("s3", rest)) => Bucket::open(rest, environment, runtime).map(|bucket| Self(Kind::Bucket(bucket))),
             Some(_) => Err(SnapshotError::Invalid(format!(
                 "{text} is no place for snapshots: give a folder, file:///FOLDER or s3://BUCKET/PREFIX"
             ))),

@@ -1,6 +1,6 @@
 //! Snapshots in a folder, and what may go wrong with one.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     fs,
@@ -48,7 +48,8 @@ impl Site {
     }
 
     fn place(&self) -> Place {
-        Place::open(&format!("file://{}", self.folder().display()), self.runtime.handle().clone()).unwrap()
+        let url = format!("file://{}", self.folder().display());
+        Place::open(&url, self.runtime.handle().clone()).unwrap()
     }
 
     fn create(&self, offset: u64) -> Created {
@@ -104,7 +105,7 @@ fn what_is_restored_is_what_was_there() {
     assert_eq!((created.was_there, created.files, created.bytes, created.put_bytes), (false, 4, 3_000_316, 3_000_316));
     let again = site.create(12);
     assert_eq!(again, Created { was_there: true, put_bytes: 0, ..created.clone() });
-    assert_eq!(list(&site.place(), Some("0a")).unwrap(), [created.snapshot.clone()]);
+    assert_eq!(list(&site.place(), Some("0a")).unwrap(), std::slice::from_ref(&created.snapshot));
     assert_eq!(list(&site.place(), Some("0b")).unwrap(), []);
 
     let manifest = verify(&site.place(), &created.snapshot, &mut |_| true).unwrap();
@@ -160,7 +161,7 @@ fn a_flipped_bit_is_found_and_named() {
     bytes[2_000_000] ^= 0x10;
     fs::write(&damaged, bytes).unwrap();
     let hash = damaged.file_name().unwrap().to_str().unwrap().split_once('-').unwrap().1.to_owned();
-    for said in ["its file 000012.sst-", &format!("the hash {hash}, and has 3000000 bytes and the hash ")] {
+    for said in ["its file 000012.sst-", &format!("the hash {hash}"), "has 3000000 bytes and the hash"] {
         is_refused(verify(&site.place(), &snapshot, &mut |_| true), said);
         is_refused(restore(&site.place(), &snapshot, &site.back(), &mut |_| true), said);
     }
@@ -224,6 +225,26 @@ fn of_two_creators_one_wins() {
     assert_ne!(one.was_there, two.was_there, "{one:?}, {two:?}");
     let manifest = verify(&place, &one.snapshot, &mut |_| true).unwrap();
     assert_eq!(manifest.files.len(), if one.was_there { 1 } else { 4 });
+}
+
+/// The one that has lost has put other files there, which take nobody's place.
+#[test]
+fn whoever_comes_last_finds_it_there() {
+    let site = Site::new();
+    let other = site.dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("CURRENT"), "another").unwrap();
+    let place = site.place();
+    let mut first = None;
+    let second = create(&place, &facts(12), &other, &mut |bytes| {
+        if bytes > 0 {
+            first.get_or_insert_with(|| site.create(12));
+        }
+        true
+    });
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!((first.was_there, second.was_there, second.files), (false, true, 4));
+    assert_eq!(verify(&place, &second.snapshot, &mut |_| true).unwrap().files.len(), 4);
 }
 
 #[test]

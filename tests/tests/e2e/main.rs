@@ -18,4 +18,5 @@ mod lists;
 mod log_file;
 mod replay;
 mod senders;
+mod snapshot;
 mod told;

@@ -7,6 +7,7 @@ mod inbox;
 mod layers;
 mod past;
 mod projector;
+mod snapshot;
 mod store_compare;
 mod store_convergence;
 mod store_damage;

@@ -83,8 +83,7 @@ impl AsOf {
             Query::Members(query) => (Asked::Members(query.request()), query.all()),
             Query::States(query) => (Asked::States(query.request()), false),
         };
-        let request =
-            v1::AskAsOfRequest { moment: Some(self.moment.clone()), question: Some(question), all_pages };
+        let request = v1::AskAsOfRequest { moment: Some(self.moment.clone()), question: Some(question), all_pages };
         let mut answer = Answer::new(output);
         if self.data_dir.is_some() || self.aside.is_some() || self.kafka.is_some() {
             answer = self.fold(request, answer).await?;
@@ -140,7 +139,11 @@ impl Place {
         let taken = DataDir::take(aside)?;
         let log = Log::open_kafka(KafkaOptions { retention_ms: 1, ..options }).await?;
         let resources = Resources::new(256 * MIB, 256 * MIB);
-        let options = PastOptions { dir: taken.replay().join("as-of"), settings: receipt_domain::settings::Settings::default(), resources };
+        let options = PastOptions {
+            dir: taken.replay().join("as-of"),
+            settings: receipt_domain::settings::Settings::default(),
+            resources,
+        };
         Ok(Self { log, options, _taken: (None, Some(taken)) })
     }
 

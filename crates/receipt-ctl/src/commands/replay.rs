@@ -12,7 +12,8 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use receipt_log::KafkaOptions;
 use receipt_proto::v1;
-use receipt_store::Place;
+use receipt_snapshot::{Place, SnapshotError};
+use receipt_store::Place as Row;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -84,6 +85,10 @@ struct Verify {
     /// Fold aside in DIR/replay of this directory, and not of the data directory.
     #[arg(long, value_name = "DIR", requires = "data_dir")]
     aside: Option<PathBuf>,
+    /// Of a stopped receiptd, begin with the newest snapshot of this place that is no further than the state, and not with
+    /// the log's beginning. Needed where the log was trimmed.
+    #[arg(long, value_name = "PLACE", requires = "data_dir")]
+    from: Option<String>,
 }
 
 /// Fold the state anew from the log, and put it in the place of the one that is there.
@@ -108,6 +113,10 @@ struct Rebuild {
     which: Which,
     #[command(flatten)]
     changes: Changes,
+    /// Of a stopped receiptd, begin with the newest snapshot of this place that is no further than the state, and not with
+    /// the log's beginning. Needed where the log was trimmed.
+    #[arg(long, value_name = "PLACE", requires = "data_dir")]
+    from: Option<String>,
 }
 
 impl Which {
@@ -125,6 +134,11 @@ impl Which {
         let topic_prefix = self.topic_prefix.clone();
         self.kafka.clone().map(|servers| KafkaOptions { topic_prefix, settings, ..KafkaOptions::new(servers) })
     }
+}
+
+/// Where the snapshots are that are begun with.
+fn begun_with(from: Option<&str>) -> Result<Option<Place>, SnapshotError> {
+    from.map(|from| Place::open(from, Handle::current())).transpose()
 }
 
 impl Replay {
@@ -148,8 +162,12 @@ impl Verify {
                 let partitions = site.partitions(self.which.partition)?;
                 let log = site.log.origin();
                 let aside = site.aside("verify", self.aside.as_deref());
+                let from = begun_with(self.from.as_deref())?;
                 let (runtime, threads) = (Handle::current(), self.which.threads());
-                let verify = move || replay::verify(&site, &partitions, threads, &aside, &stop, &runtime, output.json);
+                let verify = move || {
+                    let from = from.as_ref();
+                    replay::verify(&site, &partitions, threads, (&aside, from), &stop, &runtime, output.json)
+                };
                 (Some(log), tokio::task::spawn_blocking(verify).await??)
             }
         };
@@ -229,9 +247,9 @@ fn verified_text(verified: &[v1::VerifiedPartition], seconds: f64) -> String {
     format!("{text}\n{records} records; {seconds:.1} s")
 }
 
-fn place(difference: &v1::StateDifference) -> Place {
+fn place(difference: &v1::StateDifference) -> Row {
     let named = |text: &String| (!text.is_empty()).then(|| text.clone());
-    Place {
+    Row {
         row: difference.row.clone(),
         conversation: named(&difference.conversation_id),
         message: named(&difference.message_id),
@@ -257,10 +275,11 @@ impl Rebuild {
         let site = self.which.open(data_dir).await?;
         let partitions = site.partitions(self.which.partition)?;
         let settings = self.changes.target(&site)?;
+        let from = begun_with(self.from.as_deref())?;
         let log = site.log.origin();
         let (runtime, threads) = (Handle::current(), self.which.threads());
         let rebuilt = tokio::task::spawn_blocking(move || {
-            replay::rebuild(&site, &partitions, threads, settings, &stop, &runtime, output.json)
+            replay::rebuild(&site, &partitions, threads, (settings, from.as_ref()), &stop, &runtime, output.json)
         })
         .await??;
         let seconds = start.elapsed().as_secs_f64();
@@ -326,6 +345,8 @@ mod tests {
         assert!(parses("as-of 12:7 --data-dir a receipts team m1"));
         assert!(parses("as-of @1772366400 members team m1 unread --all"));
         assert!(!parses("as-of yesterday states team m1 bob"));
+        assert!(parses("rebuild --data-dir a --from s3://b/c"));
+        assert!(!parses("rebuild --from b"));
     }
 
     #[test]

@@ -8,13 +8,18 @@ use receipt_projector::{
     Aside, Offsets, ProjectorError, discard, identity, make_live, settle, side_by_side, take_back,
 };
 use receipt_proto::v1;
+use receipt_snapshot::Place;
 use receipt_store::Store;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{Site, told};
-use crate::progress::Progress;
+use crate::{
+    progress::Progress,
+    snapshot::{Meter, seed},
+};
 
-/// Folds partitions aside, on so many threads, up to where the live ones are, and when all are, puts them in their place. Until then these stay as they are.
+/// Folds partitions aside, on so many threads, up to where the live ones are, and when all are, puts them in their place.
+/// Until then these stay as they are. Each begins with its snapshot in the place `from`, if there is one.
 ///
 /// Not up to the log's end: what the log has beyond, nobody was told of yet (R6). receiptd folds it when it starts, and
 /// tells it. Where a live store does not say how far it is, receiptd folds all of it.
@@ -22,7 +27,7 @@ pub(crate) fn rebuild(
     site: &Site,
     partitions: &[u32],
     threads: usize,
-    settings: Settings,
+    (settings, from): (Settings, Option<&Place>),
     stopped: &watch::Receiver<bool>,
     runtime: &Handle,
     quiet: bool,
@@ -34,6 +39,19 @@ pub(crate) fn rebuild(
         take_back(&site.receipts(), partition, &dir.join(partition.to_string()))?;
         settle(&site.receipts(), partition)?;
         targets.insert(partition, site.open_live(partition).map(|(_, applied)| applied));
+    }
+    if let Some(place) = from {
+        let mut meter = Meter::new(0, stopped, quiet);
+        for (partition, to) in &mut targets {
+            let at = seed(site, place, (*partition, settings, to.as_ref().ok().copied()), &dir, &mut meter)?;
+            if let Err(why) = to {
+                meter.say(&format!(
+                    "partition {partition}: {why}; it goes back to its snapshot, and receiptd folds the rest"
+                ));
+                *to = Ok(at);
+            }
+        }
+        meter.finish();
     }
     let all = targets.values().flatten().map(|to| to.records()).sum();
     let progress = Progress::new("records", all, quiet);

@@ -1,25 +1,41 @@
 //! Whether the state of a stopped receiptd is what its log says.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
+use anyhow::Context as _;
 use receipt_projector::{Aside, Offsets, ProjectorError, Verified, identity, side_by_side};
 use receipt_proto::v1;
+use receipt_snapshot::Place;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{STOPPED, Site};
-use crate::progress::Progress;
+use crate::{
+    progress::Progress,
+    snapshot::{Meter, seed},
+};
 
-/// Verifies partitions, on so many threads, in stores of their own below `dir`. Changes nothing of the
-/// state.
+/// Verifies partitions, on so many threads, in stores of their own below `dir`, each of which begins with its snapshot in
+/// the place `from`, if there is one. Changes nothing of the state.
 pub(crate) fn verify(
     site: &Site,
     partitions: &[u32],
     threads: usize,
-    dir: &Path,
+    (dir, from): (&Path, Option<&Place>),
     stopped: &watch::Receiver<bool>,
     runtime: &Handle,
     quiet: bool,
 ) -> anyhow::Result<Vec<v1::VerifiedPartition>> {
+    if let Some(place) = from {
+        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        let mut meter = Meter::new(0, stopped, quiet);
+        for partition in partitions.iter().copied() {
+            // One that cannot be read is told of below.
+            if let Ok((state, applied)) = site.open_live(partition) {
+                seed(site, place, (partition, *state.settings(), Some(applied)), dir, &mut meter)?;
+            }
+        }
+        meter.finish();
+    }
     let records = |partition: &u32| site.open_live(*partition).map_or(0, |(_, applied)| applied.records());
     let progress = Progress::new("records", partitions.iter().map(records).sum(), quiet);
     let aside = Aside { log: &site.log, resources: &site.resources, dir, runtime, stopped };

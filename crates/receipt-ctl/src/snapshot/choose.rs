@@ -51,6 +51,11 @@ impl Which {
         units.iter().map(|unit| self.newest(place, &all, *unit, &bounds, false)).collect()
     }
 
+    /// The newest of a partition that is not ahead.
+    pub(super) fn for_partition(&self, place: &Place, bounds: &LogBounds<'_>, unit: Unit) -> anyhow::Result<Choice> {
+        self.newest(place, &list(place, Some(&bounds.log_id))?, unit, bounds, true)
+    }
+
     /// The newest log of the place, and stores that fit it.
     pub(crate) fn with_log(&self, place: &Place) -> anyhow::Result<Vec<Choice>> {
         let all = list(place, self.log_id.as_deref())?;

@@ -5,6 +5,7 @@ mod create;
 mod facts;
 mod live;
 mod restore;
+mod seed;
 mod target;
 
 use receipt_snapshot::SnapshotError;
@@ -15,6 +16,7 @@ pub(crate) use self::{
     create::create,
     live::{create_live, trim_live},
     restore::{PutBack, restore},
+    seed::seed,
     target::Target,
 };
 use crate::progress::Progress;
@@ -36,6 +38,11 @@ impl<'a> Meter<'a> {
         self.done += bytes;
         self.progress.at(self.done);
         !*self.stop.borrow()
+    }
+
+    /// There are so many bytes more to do.
+    pub(crate) fn grow(&self, bytes: u64) {
+        self.progress.grow(bytes);
     }
 
     pub(crate) fn say(&self, message: &str) {

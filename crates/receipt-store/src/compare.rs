@@ -44,6 +44,8 @@ pub struct Compared {
     pub digest: Digest,
     /// Rows read.
     pub rows: u64,
+    /// No message has expired: receipts that were ever counted are those that there are.
+    pub all_kept: bool,
 }
 
 /// An entry in which two states differ.
@@ -180,7 +182,7 @@ impl<'a, O: Fn() -> ReadOptions> Walk<'a, O> {
     }
 
     fn compared(&self) -> Compared {
-        Compared { digest: self.digester.finish(), rows: self.read }
+        Compared { digest: self.digester.finish(), rows: self.read, all_kept: self.logical.is_all_kept() }
     }
 }
 

@@ -6,7 +6,7 @@
 //! - what is expired: no query sees it, and it may be deleted or not;
 //! - what depends on the order in which the two topics were folded, and shows in no answer: the cursors of up-to reads,
 //!   the latest read time of a one-to-one conversation, how far a message has applied its group's leave log (those who
-//!   left unread are counted to the log's end), and how many receipts were ever counted, of expired messages too;
+//!   left unread are counted to the log's end), and how many receipts were ever counted, once a message has expired;
 //! - where the index by time is cut into stretches.
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use receipt_codec::{
     expiry,
     key::Kind,
-    row::{conversation, memberships, message, read_chunk, time_chunk, time_mark, waiting},
+    row::{conversation, memberships, message, read_chunk, stub, time_chunk, time_mark, waiting},
 };
 use receipt_domain::{
     answer::Queries,
@@ -44,12 +44,14 @@ pub(crate) struct Logical<'a, O> {
     progress: &'a Progress,
     /// By number: the id, and entries in the leave log.
     groups: HashMap<u64, (ConversationId, u32)>,
+    /// Messages that are kept, whether they ask or not.
+    messages_kept: u64,
 }
 
 impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
     /// Of the state that the options' snapshot shows.
     pub(crate) fn new(db: &'a DB, options: &'a O, settings: &'a Settings, progress: &'a Progress) -> Self {
-        Self { db, options, settings, progress, groups: HashMap::new() }
+        Self { db, options, settings, progress, groups: HashMap::new(), messages_kept: 0 }
     }
 
     /// What a row is in the logical state. Rows come in key order.
@@ -83,13 +85,24 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
                 put(&waiting::key(&id, &message, (0, place)), value, sink);
             }
             Some(Kind::TimeMark) => self.time_mark(key, value, sink)?,
+            Some(Kind::Stub) => {
+                if self.settings.keeps(stub::decode(value)?.log_time_ms, self.progress.log_time_ms) {
+                    self.messages_kept += 1;
+                }
+                put(key, value, sink);
+            }
             Some(
-                Kind::Policy | Kind::Member | Kind::Active | Kind::Leave | Kind::Stub | Kind::Unread
+                Kind::Policy | Kind::Member | Kind::Active | Kind::Leave | Kind::Unread
                 // In another store.
                 | Kind::InboxProgress | Kind::InboxIndex | Kind::InboxEntry,
             ) => put(key, value, sink),
         }
         Ok(())
+    }
+
+    /// Whether no message of the rows so far has expired, or is gone.
+    pub(crate) fn is_all_kept(&self) -> bool {
+        self.messages_kept == self.progress.messages
     }
 
     fn conversation(&mut self, key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) -> Result<(), StoreError> {

@@ -104,7 +104,12 @@ impl<'a> View<'a> {
         let that = Walk::new(Side::Other, other.db, &theirs, &other.settings, &other.rows.progress)?;
         let Some((this, that, found)) = compare::walk(this, that, first_max, &mut told)? else { return Ok(None) };
         let mut comparison = Comparison { this, other: that, differences: found.count, first: Vec::new() };
-        let (ours_at, theirs_at) = (self.rows.progress.logical(), other.rows.progress.logical());
+        let all_kept = this.all_kept && that.all_kept;
+        let compared = |progress: &Progress| {
+            let receipts = if all_kept { progress.receipts } else { 0 };
+            Progress { receipts, ..progress.logical() }
+        };
+        let (ours_at, theirs_at) = (compared(&self.rows.progress), compared(&other.rows.progress));
         if ours_at != theirs_at {
             comparison.differences += 1;
             let place = describe::Place { row: "progress".to_owned(), ..describe::Place::default() };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use receipt_codec::{
     key::Kind,
     row::{conversation, cursor, leave, member, message, progress, read_chunk, stub, time_chunk, unread, waiting},
@@ -11,11 +12,14 @@ use receipt_domain::{
     readers::Reader,
     settings::Settings,
 };
+use receipt_fold_tests::runner::{check, histories_wanted};
+use receipt_model::histories;
 use receipt_store::{Comparison, Resources, Store};
 use receipt_tests::{
     dir,
-    feed::identity,
+    feed::{Input, batch, identity},
     scenario::{Script, id, of_message, user},
+    walk::{INLINE_READERS_MAX, walk},
 };
 use rocksdb::{DB, Direction, IteratorMode, Options};
 
@@ -95,7 +99,22 @@ fn r1_folded_in_other_batches_all_entries_are_the_same() {
 }
 
 /// One altered row; what is told of it: the place, and what both have.
-fn told(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> (String, Option<String>, Option<String>) {
+fn told(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> Told {
+    let (found, first) = told_of(kind, change);
+    assert_ne!(found.this.digest, found.other.digest);
+    first
+}
+
+/// The same of what shows in no answer, and so in no digest.
+fn told_hidden(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> Told {
+    let (found, first) = told_of(kind, change);
+    assert_eq!(found.this.digest, found.other.digest);
+    first
+}
+
+type Told = (String, Option<String>, Option<String>);
+
+fn told_of(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> (Comparison, Told) {
     let dir = dir::temporary();
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     written(&one, true);
@@ -103,9 +122,8 @@ fn told(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> (St
     alter(&one, kind, change);
     let mut found = compare(&one, &two);
     assert_eq!((found.differences, found.first.len()), (1, 1), "{found:?}");
-    assert_ne!(found.this.digest, found.other.digest);
     let first = found.first.remove(0);
-    (first.place.to_string(), first.this, first.other)
+    (found, (first.place.to_string(), first.this, first.other))
 }
 
 #[test]
@@ -230,4 +248,40 @@ fn what_is_not_logical_is_not_compared() {
         Some(cursor::encode(&row).unwrap())
     });
     assert_eq!(compare(&one, &two).differences, 0);
+}
+
+#[test]
+fn r7_an_altered_count_of_receipts_is_named() {
+    let (place, this, _) = told_hidden(Kind::Progress, |_, value| {
+        let mut row = progress::decode(value).unwrap();
+        row.receipts += 1;
+        Some(progress::encode(&row).unwrap())
+    });
+    assert_eq!(place, "progress");
+    assert!(this.unwrap().contains("receipts: 282"));
+}
+
+/// R1: what is compared beyond the digest is the same for any order and batches, too.
+#[test]
+fn r1_in_any_order_all_entries_are_the_same() {
+    let resources = Resources::new(1 << 20, 1 << 20);
+    check("orders", histories_wanted(500), &histories(), |history| {
+        let dir = dir::temporary();
+        let open = |name: &str| Store::open(&dir.path().join(name), &resources, &identity(history.settings)).unwrap();
+        let conversations = || history.conversations.iter().cloned().map(Input::Conversations);
+        let reads = || history.reads.iter().cloned().map(Input::Reads);
+        let (one, two) = (open("one"), open("two"));
+        batch(&one, INLINE_READERS_MAX, conversations());
+        batch(&one, INLINE_READERS_MAX, reads());
+        batch(&two, INLINE_READERS_MAX, reads());
+        batch(&two, INLINE_READERS_MAX, conversations());
+        let same = |one: &Store, two: &Store| {
+            let found = one.view().unwrap().compare(&two.view().unwrap(), 10, |_| true).unwrap().unwrap();
+            prop_assert_eq!(found.differences, 0, "{:?}", found.first);
+            Ok(())
+        };
+        same(&one, &two)?;
+        let stages = history.stages().len();
+        walk(&history, &resources, |index, _, store| if index + 1 == stages { same(store, &one) } else { Ok(()) })
+    });
 }

@@ -33,7 +33,7 @@ pub(crate) fn open_log(dir: &Path) -> Log {
     receipt_test_engine::open_blocking(EmbeddedOptions { partitions: PARTITIONS, ..options })
 }
 
-fn write(log: &Log, kind: Kind, file: &Path) -> anyhow::Result<u64> {
+pub(crate) fn write(log: &Log, kind: Kind, file: &Path) -> anyhow::Result<u64> {
     let mut batches = Vec::new();
     let mut records = 0;
     for event in dataset::open(kind, file)? {
@@ -162,7 +162,7 @@ fn replay(log: &Log, dir: &Path) -> anyhow::Result<(Duration, f64, u64)> {
 }
 
 /// Where a partition's input topics end.
-fn ends(log: &Log, partition: u32) -> Offsets {
+pub(crate) fn ends(log: &Log, partition: u32) -> Offsets {
     Offsets {
         conversations: log.end_offset(Topic::Conversations, partition),
         reads: log.end_offset(Topic::Reads, partition),

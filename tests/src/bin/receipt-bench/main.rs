@@ -5,6 +5,7 @@ mod fold;
 mod group;
 mod hot;
 mod latency;
+mod replay;
 
 use std::{env, path::PathBuf};
 
@@ -27,6 +28,11 @@ fn main() -> anyhow::Result<()> {
     }
     if wants("hot") {
         hot::run()?;
+    }
+    if wants("replay") {
+        // Its size may follow.
+        let receipts = wanted.iter().find_map(|w| w.parse().ok());
+        replay::run(receipts.unwrap_or(replay::RECEIPTS))?;
     }
     if wants("latency") {
         latency::run()?;

@@ -265,7 +265,7 @@ fn r7_an_altered_count_of_receipts_is_named() {
 #[test]
 fn r1_in_any_order_all_entries_are_the_same() {
     let resources = Resources::new(1 << 20, 1 << 20);
-    check("orders", histories_wanted(500), &histories(), |history| {
+    check("orders", histories_wanted(200), &histories(), |history| {
         let dir = dir::temporary();
         let open = |name: &str| Store::open(&dir.path().join(name), &resources, &identity(history.settings)).unwrap();
         let conversations = || history.conversations.iter().cloned().map(Input::Conversations);

@@ -83,7 +83,7 @@ impl AsOf {
             Query::Members(query) => (Asked::Members(query.request()), query.all()),
             Query::States(query) => (Asked::States(query.request()), false),
         };
-        let request = v1::AskAsOfRequest { moment: Some(self.moment.clone()), question: Some(question), all_pages };
+        let request = v1::AskAsOfRequest { moment: Some(self.moment), question: Some(question), all_pages };
         let mut answer = Answer::new(output);
         if self.data_dir.is_some() || self.aside.is_some() || self.kafka.is_some() {
             answer = self.fold(request, answer).await?;

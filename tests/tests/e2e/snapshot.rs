@@ -208,7 +208,7 @@ async fn lost_state_comes_back_from_an_object_store() {
     let after = digests(&dir);
     let created = place.json(&dir, "snapshot create", &["--keep", "1"]).await;
     let deleted = created["snapshots"].as_array().unwrap().iter().map(|one| one["deleted"].as_array().unwrap().len());
-    assert!(deleted.sum::<usize>() >= 2, "{created}");
+    assert!(deleted.sum::<usize>() > 0, "{created}");
     let listed = place.json(&dir, "snapshot list", &[]).await;
     assert_eq!(listed["snapshots"].as_array().map(Vec::len), created["snapshots"].as_array().map(Vec::len));
     assert_eq!(place.json(&dir, "snapshot verify", &["--newest"]).await["intact"], true);

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use receipt_projector::{Aside, Offsets, Partition, ProjectorError};
+use receipt_projector::{Aside, Offsets, Partition, ProjectorError, Snapshots};
 use receipt_proto::v1::{
     self, rebuild_partitions_response::Told as Rebuild, verify_partitions_response::Told as Verify,
 };
@@ -50,6 +50,7 @@ pub(crate) fn rebuild(
     let partitions = partitions(api, request.get_ref().partition)?;
     let (dir, permit) = api.replays.take("rebuild")?;
     let response = |told| v1::RebuildPartitionsResponse { told: Some(told) };
+    let from_snapshot = request.get_ref().from_snapshot;
     let work = move |teller: &Teller<_>, aside: &Aside<'_>| {
         for partition in &partitions {
             let told = progress(teller, partition, |progress| response(Rebuild::Progress(progress)));
@@ -60,7 +61,7 @@ pub(crate) fn rebuild(
         }
         Ok(())
     };
-    Ok(aside(api, dir, permit, work))
+    aside(api, dir, permit, from_snapshot, work)
 }
 
 /// VerifyPartitions.
@@ -71,6 +72,7 @@ pub(crate) fn verify(
     let partitions = partitions(api, request.get_ref().partition)?;
     let (dir, permit) = api.replays.take("verify")?;
     let response = |told| v1::VerifyPartitionsResponse { told: Some(told) };
+    let from_snapshot = request.get_ref().from_snapshot;
     let work = move |teller: &Teller<_>, aside: &Aside<'_>| {
         for partition in &partitions {
             let told = progress(teller, partition, |progress| response(Verify::Progress(progress)));
@@ -81,7 +83,7 @@ pub(crate) fn verify(
         }
         Ok(())
     };
-    Ok(aside(api, dir, permit, work))
+    aside(api, dir, permit, from_snapshot, work)
 }
 
 fn partitions(api: &Api, only: Option<u32>) -> Result<Vec<Partition>, Status> {
@@ -96,20 +98,27 @@ fn aside<T: Send + 'static>(
     api: &Api,
     dir: PathBuf,
     permit: OwnedSemaphorePermit,
+    from_snapshot: bool,
     work: impl FnOnce(&Teller<T>, &Aside<'_>) -> Result<(), ProjectorError> + Send + 'static,
-) -> Response<Responses<T>> {
+) -> Result<Response<Responses<T>>, Status> {
     let (log, runtime) = (api.log.clone(), Handle::current());
-    told::stream(api, move |teller| {
+    let place = api.snapshots.as_ref().map(|snapshots| snapshots.place.clone());
+    if from_snapshot && place.is_none() {
+        return Err(error::no_snapshot_place());
+    }
+    Ok(told::stream(api, move |teller| {
         let resources = Resources::new(CACHE_BYTES, WRITE_BUFFER_BYTES);
         let stopped = &teller.stopped;
-        let done = work(teller, &Aside { log: &log, resources: &resources, dir: &dir, runtime: &runtime, stopped });
+        let snapshots = place.as_ref().map(|place| Snapshots { place, always: from_snapshot });
+        let aside = Aside { log: &log, resources: &resources, dir: &dir, runtime: &runtime, stopped, snapshots };
+        let done = work(teller, &aside);
         // Not empty where it was stopped, for the next call to go on from.
         for dir in dir.ancestors().take(2) {
             let _ = std::fs::remove_dir(dir);
         }
         drop(permit);
         done.map_err(|why| error::replay(&why))
-    })
+    }))
 }
 
 /// Tells how far a partition is.

@@ -4,7 +4,8 @@
 use std::{fs, path::Path};
 
 use receipt_codec::row::identity::Identity;
-use receipt_log::Log;
+use receipt_log::{Log, Topic};
+use receipt_snapshot::Place;
 use receipt_store::{Resources, Side, Store};
 use tokio::{runtime::Handle, sync::watch};
 
@@ -12,6 +13,7 @@ use crate::{
     error::ProjectorError,
     partition::{Offsets, Partition},
     replay::{self, Replay},
+    seed::seed,
     verified::Verified,
 };
 
@@ -34,6 +36,17 @@ pub struct Aside<'a> {
     pub runtime: &'a Handle,
     /// Turns true when it is to stop.
     pub stopped: &'a watch::Receiver<bool>,
+    /// Where snapshots are that a fold begins with, and when.
+    pub snapshots: Option<Snapshots<'a>>,
+}
+
+/// Snapshots that a fold aside may begin with.
+#[derive(Clone, Copy)]
+pub struct Snapshots<'a> {
+    /// Where they are.
+    pub place: &'a Place,
+    /// Begin with one in any case; else only where the log has lost its beginning.
+    pub always: bool,
 }
 
 impl Aside<'_> {
@@ -45,9 +58,21 @@ impl Aside<'_> {
     pub fn fold(&self, identity: &Identity, to: Offsets, told: impl FnMut(u64)) -> Result<Store, ProjectorError> {
         let place = self.dir.join(identity.partition.to_string());
         fs::create_dir_all(&place).map_err(|source| ProjectorError::Directory { dir: place.clone(), source })?;
+        self.begin(identity, Some(to))?;
         let store = replay::aside(&place, self.resources, identity, to)?;
         self.go_on(&store, identity.partition, to, told)?;
         Ok(store)
+    }
+
+    /// Where a snapshot is to be the beginning, fetches it. Tells up to where it is folded.
+    fn begin(&self, identity: &Identity, to: Option<Offsets>) -> Result<Option<Offsets>, ProjectorError> {
+        let Some(Snapshots { place, always }) = self.snapshots else { return Ok(None) };
+        let trimmed = |topic| self.log.start_offset(topic, identity.partition) > 0;
+        if !always && !trimmed(Topic::Conversations) && !trimmed(Topic::Reads) {
+            return Ok(None);
+        }
+        let told = &mut |_| !*self.stopped.borrow();
+        seed(self.log, self.resources, place, identity, to, self.dir, told).map(Some)
     }
 
     fn go_on(
@@ -137,6 +162,10 @@ impl Aside<'_> {
     pub fn rebuild_live(&self, partition: &Partition, mut told: impl FnMut(u64)) -> Result<Offsets, ProjectorError> {
         let number = partition.number();
         let mut to = partition.applied();
+        // One that could not be opened does not say how far it was: it goes back to its snapshot, where there is one.
+        if to == Offsets::default() {
+            to = self.begin(partition.identity(), None)?.unwrap_or_default();
+        }
         let store = self.fold(partition.identity(), to, &mut told)?;
         for _ in 0..ROUNDS_MAX {
             let now = partition.applied();

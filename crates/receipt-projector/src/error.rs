@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use receipt_log::LogError;
+use receipt_snapshot::SnapshotError;
 use receipt_store::StoreError;
 
 /// Why a partition can't go on. It is sealed: it answers nothing, and the others go on (R7).
@@ -78,6 +79,9 @@ pub enum ProjectorError {
         /// Why.
         source: std::io::Error,
     },
+    /// A snapshot can't be had.
+    #[error(transparent)]
+    Snapshot(SnapshotError),
     /// The partition does not fold.
     #[error("the partition is sealed: {0}")]
     Sealed(String),
@@ -90,4 +94,13 @@ pub enum ProjectorError {
     /// The partition's thread could not be started.
     #[error("starting a partition's thread: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl From<SnapshotError> for ProjectorError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Stopped => Self::Stopped,
+            other => Self::Snapshot(other),
+        }
+    }
 }

@@ -162,7 +162,7 @@ async fn a_kill_in_the_middle_of_a_rebuild_loses_nothing() {
 
 /// Rebuilds all partitions; how many.
 async fn rebuild(admin: &mut Admin) -> usize {
-    let request = v1::RebuildPartitionsRequest { partition: None };
+    let request = v1::RebuildPartitionsRequest { partition: None, from_snapshot: false };
     let mut responses = admin.rebuild_partitions(request).await.expect("a rebuild").into_inner();
     let mut rebuilt = 0;
     while let Some(response) = responses.message().await.expect("a rebuild that goes on") {
@@ -174,7 +174,7 @@ async fn rebuild(admin: &mut Admin) -> usize {
 
 /// Verifies all partitions; how many.
 async fn verify(admin: &mut Admin) -> usize {
-    let request = v1::VerifyPartitionsRequest { partition: None };
+    let request = v1::VerifyPartitionsRequest { partition: None, from_snapshot: false };
     let mut responses = admin.verify_partitions(request).await.expect("a verify").into_inner();
     let mut verified = 0;
     while let Some(response) = responses.message().await.expect("a verify that goes on") {

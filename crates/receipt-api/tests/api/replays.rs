@@ -7,7 +7,7 @@ use receipt_proto::v1::{
 use crate::harness::*;
 
 async fn rebuilt(server: &Server, partition: Option<u32>) -> Vec<u32> {
-    let request = v1::RebuildPartitionsRequest { partition };
+    let request = v1::RebuildPartitionsRequest { partition, from_snapshot: false };
     let mut responses = server.admin.clone().rebuild_partitions(request).await.unwrap().into_inner();
     let mut rebuilt = Vec::new();
     while let Some(response) = responses.message().await.unwrap() {
@@ -20,7 +20,7 @@ async fn rebuilt(server: &Server, partition: Option<u32>) -> Vec<u32> {
 }
 
 async fn verified(server: &Server) -> Vec<v1::VerifiedPartition> {
-    let request = v1::VerifyPartitionsRequest { partition: None };
+    let request = v1::VerifyPartitionsRequest { partition: None, from_snapshot: false };
     let mut responses = server.admin.clone().verify_partitions(request).await.unwrap().into_inner();
     let mut verified = Vec::new();
     while let Some(response) = responses.message().await.unwrap() {
@@ -62,8 +62,14 @@ async fn a_rebuild_changes_no_answer_and_what_comes_after_it_counts() {
 async fn a_partition_that_there_is_not_is_refused() {
     let server = Server::start().await;
     let mut admin = server.admin.clone();
-    let rebuild = admin.rebuild_partitions(v1::RebuildPartitionsRequest { partition: Some(3) }).await.unwrap_err();
-    let verify = admin.verify_partitions(v1::VerifyPartitionsRequest { partition: Some(3) }).await.unwrap_err();
+    let rebuild = admin
+        .rebuild_partitions(v1::RebuildPartitionsRequest { partition: Some(3), from_snapshot: false })
+        .await
+        .unwrap_err();
+    let verify = admin
+        .verify_partitions(v1::VerifyPartitionsRequest { partition: Some(3), from_snapshot: false })
+        .await
+        .unwrap_err();
     for refused in [rebuild, verify] {
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert_eq!(refused.message(), "partition is 3: the log has partitions 0 to 2");

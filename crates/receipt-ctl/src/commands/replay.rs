@@ -89,6 +89,10 @@ struct Verify {
     /// the log's beginning. Needed where the log was trimmed.
     #[arg(long, value_name = "PLACE", requires = "data_dir")]
     from: Option<String>,
+    /// Have a receiptd that serves begin with the newest snapshot of its own place, and not with the log's beginning. So it
+    /// does anyway, where the log was trimmed.
+    #[arg(long, conflicts_with = "data_dir")]
+    from_snapshot: bool,
 }
 
 /// Fold the state anew from the log, and put it in the place of the one that is there.
@@ -117,6 +121,10 @@ struct Rebuild {
     /// the log's beginning. Needed where the log was trimmed.
     #[arg(long, value_name = "PLACE", requires = "data_dir")]
     from: Option<String>,
+    /// Have a receiptd that serves begin with the newest snapshot of its own place, and not with the log's beginning. So it
+    /// does anyway, where the log was trimmed.
+    #[arg(long, conflicts_with = "data_dir")]
+    from_snapshot: bool,
 }
 
 impl Which {
@@ -156,7 +164,9 @@ impl Verify {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
         let (log, verified) = match &self.which.data_dir {
-            None => (None, replay::verify_live(addr, self.which.partition, stop, output.json).await?),
+            None => {
+                (None, replay::verify_live(addr, (self.which.partition, self.from_snapshot), stop, output.json).await?)
+            }
             Some(data_dir) => {
                 let site = self.which.open(data_dir).await?;
                 let partitions = site.partitions(self.which.partition)?;
@@ -266,7 +276,8 @@ impl Rebuild {
             if self.changes.are_any_given() {
                 bail!("settings are changed on a stopped receiptd: stop it, and give its --data-dir");
             }
-            let rebuilt = replay::rebuild_live(addr, self.which.partition, stop, output.json).await?;
+            let rebuilt =
+                replay::rebuild_live(addr, (self.which.partition, self.from_snapshot), stop, output.json).await?;
             let seconds = start.elapsed().as_secs_f64();
             let json =
                 json!({ "partitions": rebuilt.iter().map(rebuilt_json).collect::<Vec<_>>(), "seconds": seconds });
@@ -356,5 +367,7 @@ mod tests {
         assert!(!parses("verify --kafka b:1"));
         assert!(!parses("verify --aside b"));
         assert!(!parses("verify --threads 2"));
+        assert!(parses("rebuild --from-snapshot"));
+        assert!(!parses("verify --data-dir a --from-snapshot"));
     }
 }

@@ -15,11 +15,11 @@ use crate::{client, progress::Progress};
 /// Has partitions of the receiptd at an address rebuilt.
 pub(crate) async fn rebuild_live(
     addr: &str,
-    partition: Option<u32>,
+    (partition, from_snapshot): (Option<u32>, bool),
     stopped: watch::Receiver<bool>,
     quiet: bool,
 ) -> anyhow::Result<Vec<v1::RebuiltPartition>> {
-    let request = v1::RebuildPartitionsRequest { partition };
+    let request = v1::RebuildPartitionsRequest { partition, from_snapshot };
     let responses = client::admin(addr)?.rebuild_partitions(request).await?.into_inner();
     follow(responses, records(addr, partition).await?, stopped, quiet, |response| match response.told {
         Some(Rebuild::Progress(progress)) => Told::Progress(progress),
@@ -32,11 +32,11 @@ pub(crate) async fn rebuild_live(
 /// Has partitions of the receiptd at an address verified.
 pub(crate) async fn verify_live(
     addr: &str,
-    partition: Option<u32>,
+    (partition, from_snapshot): (Option<u32>, bool),
     stopped: watch::Receiver<bool>,
     quiet: bool,
 ) -> anyhow::Result<Vec<v1::VerifiedPartition>> {
-    let request = v1::VerifyPartitionsRequest { partition };
+    let request = v1::VerifyPartitionsRequest { partition, from_snapshot };
     let responses = client::admin(addr)?.verify_partitions(request).await?.into_inner();
     follow(responses, records(addr, partition).await?, stopped, quiet, |response| match response.told {
         Some(Verify::Progress(progress)) => Told::Progress(progress),

@@ -55,7 +55,7 @@ pub(crate) fn rebuild(
     }
     let all = targets.values().flatten().map(|to| to.records()).sum();
     let progress = Progress::new("records", all, quiet);
-    let aside = Aside { log: &site.log, resources: &site.resources, dir: &dir, runtime, stopped };
+    let aside = Aside { log: &site.log, resources: &site.resources, dir: &dir, runtime, stopped, snapshots: None };
     let rebuilt = side_by_side(partitions, threads, |partition| {
         let to = match targets.get(&partition) {
             Some(Ok(to)) => *to,

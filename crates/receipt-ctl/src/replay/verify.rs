@@ -38,7 +38,7 @@ pub(crate) fn verify(
     }
     let records = |partition: &u32| site.open_live(*partition).map_or(0, |(_, applied)| applied.records());
     let progress = Progress::new("records", partitions.iter().map(records).sum(), quiet);
-    let aside = Aside { log: &site.log, resources: &site.resources, dir, runtime, stopped };
+    let aside = Aside { log: &site.log, resources: &site.resources, dir, runtime, stopped, snapshots: None };
     let done = side_by_side(partitions, threads, |partition| {
         let (state, applied) = match site.open_live(partition) {
             Ok(live) => live,

@@ -6,8 +6,6 @@ use anyhow::bail;
 use receipt_log::Log;
 use receipt_snapshot::{Bounds, LogBounds, Manifest, Misfit, Place, Snapshot, Unit, list};
 
-use super::facts::{bounds_of, log_bounds};
-
 /// Which ones are asked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Which {
@@ -46,14 +44,8 @@ impl Which {
                 log.origin()
             );
         }
-        let bounds = |topic: &str, partition| bounds_of(log, topic, partition);
-        let bounds = log_bounds(log, &bounds);
-        units.iter().map(|unit| self.newest(place, &all, *unit, &bounds, false)).collect()
-    }
-
-    /// The newest of a partition that is not ahead.
-    pub(super) fn for_partition(&self, place: &Place, bounds: &LogBounds<'_>, unit: Unit) -> anyhow::Result<Choice> {
-        self.newest(place, &list(place, Some(&bounds.log_id))?, unit, bounds, true)
+        let fits = |manifest: &Manifest| receipt_projector::facts::fits(log, manifest);
+        units.iter().map(|unit| self.newest_of(place, &all, *unit, &mut |one| fits(one), false)).collect()
     }
 
     /// The newest log of the place, and stores that fit it.
@@ -82,21 +74,10 @@ impl Which {
         let bounds = LogBounds { log_id, origin, partitions, bounds: &bounds };
         let mut choices = Vec::new();
         for unit in units(0..partitions) {
-            choices.push(self.newest(place, &all, unit, &bounds, true)?);
+            choices.push(self.newest_of(place, &all, unit, &mut |manifest| manifest.fits(&bounds), true)?);
         }
         choices.push(log);
         Ok(choices)
-    }
-
-    fn newest(
-        &self,
-        place: &Place,
-        all: &[Snapshot],
-        unit: Unit,
-        bounds: &LogBounds<'_>,
-        or_older: bool,
-    ) -> anyhow::Result<Choice> {
-        self.newest_of(place, all, unit, &mut |manifest| manifest.fits(bounds), or_older)
     }
 
     /// The newest of a unit that was asked for and fits; `or_older`: where it is ahead of the log, an older one will do.

@@ -68,7 +68,8 @@ fn measure(name: &str, log: &Log, dir: &Path) -> anyhow::Result<u64> {
     let (_stop, stopped) = watch::channel(false);
     let resources = Resources::default();
     let (rebuilt, verified) = (dir.join("rebuilt"), dir.join("verified"));
-    let aside = |dir| Aside { log, resources: &resources, dir, runtime: runtime.handle(), stopped: &stopped };
+    let aside =
+        |dir| Aside { log, resources: &resources, dir, runtime: runtime.handle(), stopped: &stopped, snapshots: None };
     let partitions: Vec<u32> = (0..log.partitions()).collect();
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let of = |partition| identity(log, partition, Settings::default());

@@ -23,6 +23,9 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
 }
 
 fn damage_of(file: &[u8]) -> Option<String> {
+    if is_of_another_format(file) {
+        return None;
+    }
     let Some(footer) = Footer::of(file) else { return Some("its footer is damaged".to_owned()) };
     let metaindex = match footer.block(file, footer.metaindex) {
         Ok(metaindex) => metaindex,
@@ -33,6 +36,15 @@ fn damage_of(file: &[u8]) -> Option<String> {
         let why = footer.block(file, handle).err()?;
         Some(format!("its block {name} at {} {why}", handle.0))
     })
+}
+
+/// Whether a file says that it is of a format that is not known here, as of another version of RocksDB or with other
+/// options. Where a flipped bit says so, RocksDB does not open the file: it checks the footer's own checksum.
+fn is_of_another_format(file: &[u8]) -> bool {
+    let footer = file.len().checked_sub(FOOTER_BYTES).and_then(|offset| file.get(offset..));
+    let Some((first, rest)) = footer.and_then(|footer| footer.split_first()) else { return false };
+    let Some((version, magic)) = rest.get(40..).and_then(|end| end.split_at_checked(4)) else { return false };
+    magic == MAGIC.to_le_bytes() && (version != FORMAT_VERSION.to_le_bytes() || *first != XXH3)
 }
 
 /// Offset and bytes of a block, without its trailer.
@@ -125,4 +137,25 @@ fn number(bytes: &mut &[u8]) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(version: u32, magic: u64) -> Vec<u8> {
+        let mut footer = vec![0; FOOTER_BYTES];
+        footer[0] = XXH3;
+        footer[41..45].copy_from_slice(&version.to_le_bytes());
+        footer[45..].copy_from_slice(&magic.to_le_bytes());
+        footer
+    }
+
+    #[test]
+    fn only_files_of_a_known_format_are_called_damaged() {
+        assert_eq!(damage_of(&file(FORMAT_VERSION + 1, MAGIC)), None);
+        assert!(damage_of(&file(FORMAT_VERSION, MAGIC)).is_some_and(|why| why.contains("footer")));
+        assert!(damage_of(&file(FORMAT_VERSION, MAGIC ^ 1)).is_some());
+        assert!(damage_of(&[]).is_some());
+    }
 }

@@ -18,6 +18,7 @@ mod replay;
 mod snapshot;
 mod source;
 mod status;
+mod told;
 mod transfer;
 mod watch;
 

@@ -22,7 +22,7 @@ use crate::{
     compare::{self, Report},
     ear::{self, Ear},
     expected::expected,
-    load::{Load, Totals, begin_s, user},
+    load::{Load, user},
     oracle::{Oracle, message_id},
     site::{FOLD_MAX, Site, Victim, setting},
 };
@@ -70,15 +70,7 @@ async fn nothing_acknowledged_is_lost_whenever_the_broker_the_server_or_both_are
 
 /// Load on a site, until all of these are killed.
 async fn under_load(mut site: Site, mut victims: Vec<Victim>, random: &mut Random) {
-    let load = Load {
-        client: Client::new(site.channel()),
-        oracle: Arc::default(),
-        stop: Arc::default(),
-        totals: Arc::new(Totals::default()),
-        begin_s: begin_s(),
-        senders: SENDERS,
-        users: USERS,
-    };
+    let load = Load::new(Client::new(site.channel()), SENDERS, USERS);
     let mut ears = Vec::new();
     for sender in 0..SENDERS {
         ears.push(Ear::open(site.channel(), &user(sender)).await);

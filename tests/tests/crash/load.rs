@@ -53,7 +53,7 @@ pub(crate) fn user(number: u64) -> String {
     format!("u{number}")
 }
 
-pub(crate) fn begin_s() -> u32 {
+fn begin_s() -> u32 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u32::try_from(now.as_secs() - AGO_S).unwrap()
 }
@@ -63,6 +63,12 @@ fn at(seconds: u32) -> Option<prost_types::Timestamp> {
 }
 
 impl Load {
+    /// Of so many users, some of whom send.
+    pub(crate) fn new(client: Client, senders: u64, users: u64) -> Self {
+        let (oracle, stop, totals) = (Arc::default(), Arc::default(), Arc::default());
+        Self { client, oracle, stop, totals, begin_s: begin_s(), senders, users }
+    }
+
     /// Writes one conversation until it is told to stop, or the conversation is over.
     pub(crate) async fn write(mut self, id: String, mut random: Random) {
         let mut ticks = tokio::time::interval(WRITER_EVERY);

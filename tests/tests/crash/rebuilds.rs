@@ -24,7 +24,7 @@ use crate::{
     client::Client,
     compare::{self, Report},
     ear::{self, Ear},
-    load::{Load, Totals, begin_s, user},
+    load::{Load, user},
     oracle::{Oracle, message_id},
     site::{FOLD_MAX, Site, Victim, setting},
 };
@@ -54,15 +54,7 @@ async fn a_rebuild_under_load_fails_no_query_and_changes_no_answer() {
     println!("RECEIPT_SEED={seed} RECEIPT_REBUILDS={rounds}");
     let mut random = Random::new(seed);
     let site = Site::start(&mut random, &["--write-buffer-mib", "4"]).await;
-    let load = Load {
-        client: Client::new(site.channel()),
-        oracle: Arc::default(),
-        stop: Arc::default(),
-        totals: Arc::new(Totals::default()),
-        begin_s: begin_s(),
-        senders: SENDERS,
-        users: USERS,
-    };
+    let load = Load::new(Client::new(site.channel()), SENDERS, USERS);
     let mut ears = Vec::new();
     for sender in 0..SENDERS {
         ears.push(Ear::open(site.channel(), &user(sender)).await);
@@ -113,15 +105,7 @@ async fn a_kill_in_the_middle_of_a_rebuild_loses_nothing() {
     println!("RECEIPT_SEED={seed} RECEIPT_REBUILD_KILLS={kills}");
     let mut random = Random::new(seed);
     let mut site = Site::start(&mut random, &["--write-buffer-mib", "4"]).await;
-    let load = Load {
-        client: Client::new(site.channel()),
-        oracle: Arc::default(),
-        stop: Arc::default(),
-        totals: Arc::new(Totals::default()),
-        begin_s: begin_s(),
-        senders: SENDERS,
-        users: USERS,
-    };
+    let load = Load::new(Client::new(site.channel()), SENDERS, USERS);
     let active: Vec<String> = (0..6).map(|n| format!("g{n}")).chain((0..3).map(|n| format!("d{n}"))).collect();
     let mut tasks = JoinSet::new();
     for id in &active {

@@ -24,7 +24,8 @@ use crate::{
     kafka::setting,
     output::Output,
     progress::Progress,
-    replay::{Changes, STOPPED, Site},
+    replay::{Changes, Site},
+    told::STOPPED,
 };
 
 const MIB: usize = 1 << 20;

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::bail;
 use receipt_proto::v1::{
     self, rebuild_partitions_response::Told as Rebuild, verify_partitions_response::Told as Verify,
 };
 use tokio::sync::watch;
-use tonic::{Status, Streaming};
 
-use super::STOPPED;
-use crate::{client, progress::Progress};
+use crate::{client, progress::Progress, told::follow};
 
 /// Has partitions of the receiptd at an address rebuilt.
 pub(crate) async fn rebuild_live(
@@ -21,12 +18,15 @@ pub(crate) async fn rebuild_live(
 ) -> anyhow::Result<Vec<v1::RebuiltPartition>> {
     let request = v1::RebuildPartitionsRequest { partition, from_snapshot };
     let responses = client::admin(addr)?.rebuild_partitions(request).await?.into_inner();
-    follow(responses, records(addr, partition).await?, stopped, quiet, |response| match response.told {
-        Some(Rebuild::Progress(progress)) => Told::Progress(progress),
-        Some(Rebuild::Rebuilt(rebuilt)) => Told::Done(rebuilt),
-        None => Told::Nothing,
-    })
-    .await
+    let (mut parts, mut done) = (Parts::new(addr, partition, quiet).await?, Vec::new());
+    let each = |response: v1::RebuildPartitionsResponse| match response.told {
+        Some(Rebuild::Progress(progress)) => parts.at(&progress),
+        Some(Rebuild::Rebuilt(rebuilt)) => done.push(rebuilt),
+        None => {}
+    };
+    follow(responses, stopped, each).await?;
+    parts.progress.finish();
+    Ok(done)
 }
 
 /// Has partitions of the receiptd at an address verified.
@@ -38,52 +38,35 @@ pub(crate) async fn verify_live(
 ) -> anyhow::Result<Vec<v1::VerifiedPartition>> {
     let request = v1::VerifyPartitionsRequest { partition, from_snapshot };
     let responses = client::admin(addr)?.verify_partitions(request).await?.into_inner();
-    follow(responses, records(addr, partition).await?, stopped, quiet, |response| match response.told {
-        Some(Verify::Progress(progress)) => Told::Progress(progress),
-        Some(Verify::Verified(verified)) => Told::Done(verified),
-        None => Told::Nothing,
-    })
-    .await
-}
-
-enum Told<T> {
-    Progress(v1::ReplayProgress),
-    Done(T),
-    Nothing,
-}
-
-/// Records to be folded, about: more come meanwhile.
-async fn records(addr: &str, only: Option<u32>) -> anyhow::Result<u64> {
-    let response = client::admin(addr)?.list_partitions(v1::ListPartitionsRequest {}).await?.into_inner();
-    let receipts = response.partitions.iter().filter(|one| one.projection() == v1::Projection::Receipts);
-    let asked = receipts.filter(|one| only.is_none_or(|only| one.partition == only));
-    Ok(asked.flat_map(|one| &one.positions).map(|position| position.applied_offset).sum())
-}
-
-/// Shows how far it is until all is done. Where the command is stopped, so is the call.
-async fn follow<R, T>(
-    mut responses: Streaming<R>,
-    records: u64,
-    mut stopped: watch::Receiver<bool>,
-    quiet: bool,
-    told: impl Fn(R) -> Told<T>,
-) -> anyhow::Result<Vec<T>> {
-    let progress = Progress::new("records", records, quiet);
-    let (mut parts, mut done) = (BTreeMap::new(), Vec::new());
-    loop {
-        let response: Result<Option<R>, Status> = tokio::select! {
-            response = responses.message() => response,
-            _ = stopped.wait_for(|stopped| *stopped) => bail!("{} partitions are done; {STOPPED}", done.len()),
-        };
-        match response?.map(&told) {
-            None => break,
-            Some(Told::Nothing) => {}
-            Some(Told::Progress(v1::ReplayProgress { partition, records_folded, .. })) => {
-                parts.entry(partition).or_insert_with(|| progress.part(partition))(records_folded);
-            }
-            Some(Told::Done(result)) => done.push(result),
-        }
-    }
-    progress.finish();
+    let (mut parts, mut done) = (Parts::new(addr, partition, quiet).await?, Vec::new());
+    let each = |response: v1::VerifyPartitionsResponse| match response.told {
+        Some(Verify::Progress(progress)) => parts.at(&progress),
+        Some(Verify::Verified(verified)) => done.push(verified),
+        None => {}
+    };
+    follow(responses, stopped, each).await?;
+    parts.progress.finish();
     Ok(done)
+}
+
+/// How far each partition is.
+struct Parts {
+    progress: Progress,
+    parts: BTreeMap<u32, Box<dyn FnMut(u64)>>,
+}
+
+impl Parts {
+    /// Of as many records as there are to be folded, about: more come meanwhile.
+    async fn new(addr: &str, only: Option<u32>, quiet: bool) -> anyhow::Result<Self> {
+        let response = client::admin(addr)?.list_partitions(v1::ListPartitionsRequest {}).await?.into_inner();
+        let receipts = response.partitions.iter().filter(|one| one.projection() == v1::Projection::Receipts);
+        let asked = receipts.filter(|one| only.is_none_or(|only| one.partition == only));
+        let records = asked.flat_map(|one| &one.positions).map(|position| position.applied_offset).sum();
+        Ok(Self { progress: Progress::new("records", records, quiet), parts: BTreeMap::new() })
+    }
+
+    fn at(&mut self, at: &v1::ReplayProgress) {
+        let begin = || Box::new(self.progress.part(at.partition)) as Box<dyn FnMut(u64)>;
+        self.parts.entry(at.partition).or_insert_with(begin)(at.records_folded);
+    }
 }

@@ -9,6 +9,8 @@ mod verify;
 
 use receipt_projector::ProjectorError;
 
+use crate::told::STOPPED;
+
 pub(crate) use self::{
     live::{rebuild_live, verify_live},
     rebuild::rebuild,
@@ -16,9 +18,6 @@ pub(crate) use self::{
     site::Site,
     verify::verify,
 };
-
-/// Why a command ended before its time.
-pub(crate) const STOPPED: &str = "stopped; the same command goes on from here";
 
 /// For people: that it was stopped is no fault of the log or the store.
 fn told(error: ProjectorError) -> anyhow::Error {

@@ -8,10 +8,11 @@ use receipt_proto::v1;
 use receipt_snapshot::Place;
 use tokio::{runtime::Handle, sync::watch};
 
-use super::{STOPPED, Site};
+use super::Site;
 use crate::{
     progress::Progress,
     snapshot::{Meter, seed},
+    told::STOPPED,
 };
 
 /// Verifies partitions, on so many threads, in stores of their own below `dir`, each of which begins with its snapshot in

@@ -1,11 +1,9 @@
 //! A receiptd that serves takes snapshots, and trims its log, itself, and tells how far it is.
 
-use anyhow::bail;
 use receipt_proto::v1::{self, create_snapshots_response::Told as Create, trim_log_response::Told as Trimming};
 use tokio::sync::watch;
-use tonic::Streaming;
 
-use crate::{client, progress::Progress};
+use crate::{client, progress::Progress, told::follow};
 
 /// Has the receiptd at an address take snapshots.
 pub(crate) async fn create_live(
@@ -16,11 +14,15 @@ pub(crate) async fn create_live(
 ) -> anyhow::Result<Vec<v1::SnapshotTaken>> {
     let request = v1::CreateSnapshotsRequest { partition };
     let responses = client::admin(addr)?.create_snapshots(request).await?.into_inner();
-    follow(responses, bytes(addr).await?, stopped, quiet, |response| match response.told? {
-        Create::Bytes(bytes) => Some(Told::Bytes(bytes)),
-        Create::Taken(taken) => Some(Told::Done(taken)),
-    })
-    .await
+    let (progress, mut done) = (bytes(addr, quiet).await?, Vec::new());
+    let each = |response: v1::CreateSnapshotsResponse| match response.told {
+        Some(Create::Bytes(bytes)) => progress.at(bytes),
+        Some(Create::Taken(taken)) => done.push(taken),
+        None => {}
+    };
+    follow(responses, stopped, each).await?;
+    progress.finish();
+    Ok(done)
 }
 
 /// Has the receiptd at an address trim its log.
@@ -31,46 +33,19 @@ pub(crate) async fn trim_live(
     quiet: bool,
 ) -> anyhow::Result<Vec<v1::TrimmedPartition>> {
     let responses = client::admin(addr)?.trim_log(request).await?.into_inner();
-    follow(responses, bytes(addr).await?, stopped, quiet, |response| match response.told? {
-        Trimming::Bytes(bytes) => Some(Told::Bytes(bytes)),
-        Trimming::Trimmed(trimmed) => Some(Told::Done(trimmed)),
-    })
-    .await
-}
-
-/// Bytes of the state, which are about those of its snapshots.
-async fn bytes(addr: &str) -> anyhow::Result<u64> {
-    let response = client::admin(addr)?.list_partitions(v1::ListPartitionsRequest {}).await?.into_inner();
-    Ok(response.partitions.iter().map(|one| one.disk_bytes).sum())
-}
-
-enum Told<T> {
-    Bytes(u64),
-    Done(T),
-}
-
-/// Shows how far it is until all is done. Where the command is stopped, so is the call.
-async fn follow<R, T>(
-    mut responses: Streaming<R>,
-    bytes: u64,
-    mut stopped: watch::Receiver<bool>,
-    quiet: bool,
-    told: impl Fn(R) -> Option<Told<T>>,
-) -> anyhow::Result<Vec<T>> {
-    let progress = Progress::new("bytes", bytes, quiet);
-    let mut done = Vec::new();
-    loop {
-        let response = tokio::select! {
-            response = responses.message() => response?,
-            _ = stopped.wait_for(|stopped| *stopped) => bail!("stopped; the same command goes on from here"),
-        };
-        let Some(response) = response else { break };
-        match told(response) {
-            Some(Told::Bytes(bytes)) => progress.at(bytes),
-            Some(Told::Done(one)) => done.push(one),
-            None => {}
-        }
-    }
+    let (progress, mut done) = (bytes(addr, quiet).await?, Vec::new());
+    let each = |response: v1::TrimLogResponse| match response.told {
+        Some(Trimming::Bytes(bytes)) => progress.at(bytes),
+        Some(Trimming::Trimmed(trimmed)) => done.push(trimmed),
+        None => {}
+    };
+    follow(responses, stopped, each).await?;
     progress.finish();
     Ok(done)
+}
+
+/// Of as many bytes as the state has, which are about those of its snapshots.
+async fn bytes(addr: &str, quiet: bool) -> anyhow::Result<Progress> {
+    let response = client::admin(addr)?.list_partitions(v1::ListPartitionsRequest {}).await?.into_inner();
+    Ok(Progress::new("bytes", response.partitions.iter().map(|one| one.disk_bytes).sum(), quiet))
 }

@@ -138,7 +138,7 @@ impl<'a> Queries<'a> {
     /// What a user did with it.
     pub fn reader_state(&self, found: &Found<'_>, user: &UserId) -> Result<ReaderState, Needs> {
         let Found { conversation, position, message, .. } = *found;
-        let who = self.rows.in_audience(conversation, position, message, user)?;
+        let who = self.rows.in_audience(conversation, position, message, user, self.settings)?;
         let Some(InAudience { ordinal, ended }) = who else { return Ok(ReaderState::NotInAudience) };
         Ok(match self.read_at_s(found, ordinal)? {
             Some(read_at_s) => ReaderState::Read(read_at_s),
@@ -178,7 +178,7 @@ impl<'a> Queries<'a> {
         let Some(row) = known(row, || Need::Messages(number, position..=position))? else {
             return Ok(ReceiptOutcome::Expired);
         };
-        let who = self.rows.in_audience(conversation, position, row, reader)?;
+        let who = self.rows.in_audience(conversation, position, row, reader, self.settings)?;
         Ok(if who.is_some() { ReceiptOutcome::Read } else { ReceiptOutcome::NotInAudience })
     }
 

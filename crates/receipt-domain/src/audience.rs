@@ -3,6 +3,7 @@
 use crate::{
     id::UserId,
     readers::{Readers, chunk_of},
+    settings::Settings,
     state::{Conversation, Kind, Membership, Message},
     working_set::{ConversationNumber, Need, Needs, Position, WorkingSet, known},
 };
@@ -100,19 +101,22 @@ impl WorkingSet {
         Ok(self.stays(number, user)?.last().filter(|stay| stay.left.is_none()))
     }
 
-    /// Which of the user's memberships a message means, if it is in the audience.
+    /// Which of the user's memberships a kept message means, if it is in the audience. One that has expired covers none:
+    /// what its row still says is not looked at.
     pub(crate) fn in_audience(
         &self,
         conversation: &Conversation,
         position: Position,
         message: &Message,
         user: &UserId,
+        settings: &Settings,
     ) -> Result<Option<InAudience>, Needs> {
         let who = match &conversation.kind {
             Kind::OneToOne(two) => two.ordinal(user).map(|ordinal| InAudience { ordinal, ended: false }),
             Kind::Group(_) => {
                 let stays = self.stays(conversation.number, user)?;
-                let stay = stays.iter().rev().find(|stay| stay.covers(position));
+                let now_ms = self.progress.log_time_ms;
+                let stay = stays.iter().rev().find(|stay| stay.covers(position) && stay.is_kept(settings, now_ms));
                 stay.map(|stay| InAudience { ordinal: stay.ordinal, ended: stay.left.is_some() })
             }
         };

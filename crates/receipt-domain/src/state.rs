@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{GroupType, MessageId, UserId},
     readers::Readers,
+    settings::Settings,
 };
 
 /// How far the partition's input topics are folded, and what goes with that.
@@ -119,6 +120,12 @@ impl Membership {
     #[must_use]
     pub fn covers(&self, position: u64) -> bool {
         self.joined_position <= position && self.left.as_ref().is_none_or(|left| position < left.position)
+    }
+
+    /// Whether a message that was sent during it may be kept at this log time (S30).
+    #[must_use]
+    pub fn is_kept(&self, settings: &Settings, now_ms: u64) -> bool {
+        self.left.as_ref().is_none_or(|left| settings.keeps(left.log_time_ms, now_ms))
     }
 }
 

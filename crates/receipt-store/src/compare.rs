@@ -94,12 +94,14 @@ type Item = (ItemKey, ItemValue);
 enum ItemKey {
     Row(Vec<u8>),
     Reader { kind: Kind, number: u64, position: u64, ordinal: u32 },
+    LogTime { kind: Kind, number: u64, position: u64 },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum ItemValue {
     Row(Vec<u8>),
     ReadAtS(u32),
+    LogTimeMs(u64),
 }
 
 impl ItemKey {
@@ -107,6 +109,7 @@ impl ItemKey {
         match self {
             Self::Row(key) => key,
             Self::Reader { kind, number, position, ordinal } => describe::reader_key(kind, number, position, ordinal),
+            Self::LogTime { kind, number, position } => describe::log_time_key(kind, number, position),
         }
     }
 }
@@ -116,6 +119,7 @@ impl ItemValue {
         match self {
             Self::Row(value) => value,
             Self::ReadAtS(read_at_s) => read_at_s.to_be_bytes().to_vec(),
+            Self::LogTimeMs(log_time_ms) => log_time_ms.to_be_bytes().to_vec(),
         }
     }
 }
@@ -178,6 +182,8 @@ impl<'a, O: Fn() -> ReadOptions> Walk<'a, O> {
             self.step()?;
         }
         items.sort_unstable();
+        // All rows of a message say the same log time, however many they are.
+        items.dedup_by(|one, two| matches!(one.0, ItemKey::LogTime { .. }) && one == two);
         Ok(items)
     }
 
@@ -204,6 +210,9 @@ fn item(entry: &Entry<'_>) -> Item {
         Entry::Row { key, value } => (ItemKey::Row(key.to_vec()), ItemValue::Row(value.to_vec())),
         Entry::Reader { kind, number, position, reader } => {
             (ItemKey::Reader { kind, number, position, ordinal: reader.ordinal }, ItemValue::ReadAtS(reader.read_at_s))
+        }
+        Entry::LogTime { kind, number, position, log_time_ms } => {
+            (ItemKey::LogTime { kind, number, position }, ItemValue::LogTimeMs(log_time_ms))
         }
     }
 }

@@ -55,6 +55,21 @@ pub(crate) fn reader_key(kind: Kind, number: u64, position: u64, ordinal: u32) -
     key
 }
 
+/// The key of a large read set's log time where states are compared. No row's.
+pub(crate) fn log_time_key(kind: Kind, number: u64, position: u64) -> Vec<u8> {
+    [&[kind as u8][..], &number.to_be_bytes(), &position.to_be_bytes(), LOG_TIME].concat()
+}
+
+const LOG_TIME: &[u8] = b"log time at the message";
+
+/// The parts of a [`log_time_key`].
+fn decode_log_time_key(key: &[u8]) -> Option<(u64, u64)> {
+    let (position, number) = (key.strip_suffix(LOG_TIME)?, key.get(1..9)?);
+    let position = position.get(9..17).filter(|_| position.len() == 17)?;
+    let kind = matches!(Kind::of(key), Some(Kind::ReadChunk | Kind::TimeChunk));
+    kind.then_some((u64::from_be_bytes(number.try_into().ok()?), u64::from_be_bytes(position.try_into().ok()?)))
+}
+
 /// The parts of a [`reader_key`].
 fn decode_reader_key(key: &[u8]) -> Option<(u64, u64, u32)> {
     if !matches!(Kind::of(key), Some(Kind::Message | Kind::ReadChunk | Kind::TimeChunk)) {
@@ -118,6 +133,9 @@ fn parts(key: &[u8]) -> Result<Parts, Corrupt> {
     let none = Parts::default();
     if let Some((number, position, ordinal)) = decode_reader_key(key) {
         return Ok(Parts { number: Some(number), position: Some(position), ordinal: Some(ordinal), ..none });
+    }
+    if let Some((number, position)) = decode_log_time_key(key) {
+        return Ok(Parts { number: Some(number), position: Some(position), ..none });
     }
     let of = |number| Parts { number: Some(number), ..Parts::default() };
     Ok(match Kind::of(key) {
@@ -202,6 +220,9 @@ pub(crate) fn value(key: &[u8], value: &[u8]) -> String {
             Some(read_at_s) => format!("read at {} s", u32::from_be_bytes(*read_at_s)),
             None => format!("{value:02x?}"),
         };
+    }
+    if let (Some(_), Some(log_time_ms)) = (decode_log_time_key(key), value.first_chunk::<8>()) {
+        return format!("log time {} ms", u64::from_be_bytes(*log_time_ms));
     }
     row(key, value).unwrap_or_else(|error| error.to_string())
 }

@@ -75,6 +75,7 @@ impl Digester {
                 row[21..].copy_from_slice(&reader.ordinal.to_be_bytes());
                 self.row(&row, &[]);
             }
+            Entry::LogTime { .. } => {}
         }
     }
 

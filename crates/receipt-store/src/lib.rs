@@ -5,6 +5,7 @@
 
 mod batch;
 mod compare;
+mod consistent;
 mod describe;
 mod digest;
 mod error;

@@ -8,6 +8,8 @@
 //!   the latest read time of a one-to-one conversation, how far a message has applied its group's leave log (those who
 //!   left unread are counted to the log's end), and how many receipts were ever counted, once a message has expired;
 //! - where the index by time is cut into stretches.
+//!
+//! Of what is left out, [`crate::consistent`] checks what the fold goes by later.
 
 use std::collections::HashMap;
 
@@ -34,6 +36,9 @@ pub(crate) enum Entry<'a> {
     Row { key: &'a [u8], value: &'a [u8] },
     /// One reader of a message, so that chunks and stretches do not show.
     Reader { kind: Kind, number: u64, position: u64, reader: Reader },
+    /// Log time at a message of a large read set, by one of its rows. Until when that is kept shows in no answer yet, so it
+    /// is compared, and not in the digest.
+    LogTime { kind: Kind, number: u64, position: u64, log_time_ms: u64 },
 }
 
 /// Makes entries of rows.
@@ -66,8 +71,7 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
             Some(Kind::Memberships) => {
                 let mut stays = memberships::decode(value)?;
                 let now_ms = self.progress.log_time_ms;
-                let kept = |left: &state::Leave| self.settings.keeps(left.log_time_ms, now_ms);
-                stays.retain(|stay| stay.left.as_ref().is_none_or(kept));
+                stays.retain(|stay| stay.is_kept(self.settings, now_ms));
                 put(key, &memberships::encode(&stays)?, sink);
             }
             Some(Kind::Message) => self.message(key, value, sink)?,
@@ -75,10 +79,14 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
                 let (number, position, chunk) = read_chunk::decode_key(key)?;
                 let readers = read_chunk::decode(value)?;
                 put_readers(Kind::ReadChunk, number, position, readers.readers(chunk), sink);
+                let log_time_ms = read_chunk::log_time_ms(value)?;
+                sink(Entry::LogTime { kind: Kind::ReadChunk, number, position, log_time_ms });
             }
             Some(Kind::TimeChunk) => {
                 let (number, position, _) = time_chunk::decode_key(key)?;
                 put_readers(Kind::TimeChunk, number, position, time_chunk::decode(value)?, sink);
+                let log_time_ms = time_chunk::log_time_ms(value)?;
+                sink(Entry::LogTime { kind: Kind::TimeChunk, number, position, log_time_ms });
             }
             Some(Kind::Waiting) => {
                 let (id, message, (_, place)) = waiting::decode_key(key)?;

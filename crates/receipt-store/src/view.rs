@@ -12,6 +12,7 @@ use rocksdb::{DB, ReadOptions, Snapshot};
 use crate::{
     Digest,
     compare::{self, CompareError, Comparison, Difference, Differing, Side, Walk},
+    consistent::Consistent,
     describe, digest,
     error::StoreError,
     horizon::Horizon,
@@ -126,8 +127,34 @@ impl<'a> View<'a> {
             let shown = |value: Option<Vec<u8>>| value.map(|value| describe::value(&key, &value));
             comparison.first.push(Difference { place, this: shown(this), other: shown(that) });
         }
+        let rows = this.rows;
+        let checked = self.consistent(&ours, first_max, &mut || told(rows), &mut comparison);
         comparison.first.truncate(first_max);
-        Ok(Some(comparison))
+        Ok(checked.map_err(|source| CompareError::of(Side::This, source))?.then_some(comparison))
+    }
+
+    /// Of what is not compared, what this one's own rows contradict. `false`: it was told not to go on.
+    fn consistent(
+        &self,
+        options: &impl Fn() -> ReadOptions,
+        first_max: usize,
+        go_on: &mut impl FnMut() -> bool,
+        comparison: &mut Comparison,
+    ) -> Result<bool, StoreError> {
+        let (settings, progress) = (&self.settings, &self.rows.progress);
+        let state = Consistent { db: self.db, options, settings, progress };
+        let mut found = Vec::new();
+        let all = state.check(go_on, &mut |untrue| {
+            comparison.differences += 1;
+            if comparison.first.len() + found.len() < first_max {
+                found.push(untrue);
+            }
+        })?;
+        for untrue in found {
+            let place = describe::place(self.db, options, &untrue.key)?;
+            comparison.first.push(Difference { place, this: Some(untrue.claims), other: Some(untrue.but) });
+        }
+        Ok(all)
     }
 
     /// The policy event with this number, from 0, as it was written.

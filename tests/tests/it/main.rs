@@ -8,6 +8,7 @@ mod layers;
 mod past;
 mod projector;
 mod snapshot;
+mod store_altered;
 mod store_compare;
 mod store_convergence;
 mod store_damage;

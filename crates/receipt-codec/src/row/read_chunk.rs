@@ -46,6 +46,14 @@ pub fn decode(value: &[u8]) -> Result<ReadChunk, Corrupt> {
     read_set::decode_chunk(codec::log_time(WHAT, value)?.1)
 }
 
+/// Log time at the message, by a value.
+///
+/// # Errors
+/// If it is no such row.
+pub fn log_time_ms(value: &[u8]) -> Result<u64, Corrupt> {
+    codec::log_time(WHAT, value).map(|(log_time_ms, _)| log_time_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

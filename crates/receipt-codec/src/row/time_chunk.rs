@@ -56,6 +56,14 @@ pub fn decode(value: &[u8]) -> Result<Vec<Reader>, Corrupt> {
     if body.is_empty() { Ok(readers) } else { Err(Corrupt::new(WHAT, "bytes behind the readers")) }
 }
 
+/// Log time at the message, by a value.
+///
+/// # Errors
+/// If it is no such row.
+pub fn log_time_ms(value: &[u8]) -> Result<u64, Corrupt> {
+    codec::log_time(WHAT, value).map(|(log_time_ms, _)| log_time_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -129,7 +129,7 @@ impl Fold {
             let key = (*number, (*user).clone());
             let mut stays = rows.memberships.get(&key).ok().flatten().cloned().unwrap_or_default();
             // Whatever was sent in an ended membership is expired by now, so nothing asks for it any more.
-            stays.retain(|stay| stay.left.as_ref().is_none_or(|left| settings.keeps(left.log_time_ms, now_ms)));
+            stays.retain(|stay| stay.is_kept(&settings, now_ms));
             stays.push(Membership { ordinal, joined_position: *next_position, left: None });
             rows.memberships.put(key, stays);
             rows.members.put((*number, ordinal), Member { user: (*user).clone(), left_log_time_ms: None });

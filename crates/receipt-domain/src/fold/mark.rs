@@ -33,9 +33,7 @@ impl Fold {
         let number = conversation.number;
         let read_at_s = seconds(read.read_at_ms);
         let spans = self.spans(conversation, &read.reader, up_to)?;
-        let cursor_key = (number, read.reader.clone());
-        let cursor = known(self.rows.cursors.get(&cursor_key), || Need::Cursor(number, read.reader.clone()))?;
-        let cursor = cursor.copied().unwrap_or_default();
+        let cursor = self.cursor(number, &read.reader)?;
         // What the cursor has passed was read no later than its time: only an earlier read has to look at it again.
         let from = if read_at_s < cursor.latest_read_s { 1 } else { cursor.position + 1 };
         let spans: Vec<Span> = spans
@@ -67,6 +65,7 @@ impl Fold {
                 .rows
                 .stays(conversation.number, user)?
                 .iter()
+                .filter(|stay| stay.is_kept(self.settings(), self.now_ms()))
                 .map(|stay| Span {
                     ordinal: stay.ordinal,
                     ended: stay.left.is_some(),
@@ -123,15 +122,20 @@ impl Fold {
     }
 
     pub(super) fn move_cursor(&mut self, number: ConversationNumber, reader: &UserId, to: Cursor) -> Result<(), Needs> {
-        let key = (number, reader.clone());
-        let row = known(self.rows.cursors.get(&key), || Need::Cursor(number, reader.clone()))?;
-        let before = row.copied().unwrap_or_default();
+        let before = self.cursor(number, reader)?;
         let after = Cursor {
             position: to.position.max(before.position),
             latest_read_s: to.latest_read_s.max(before.latest_read_s),
             log_time_ms: to.log_time_ms.max(before.log_time_ms),
         };
-        self.rows.cursors.put(key, after);
+        self.rows.cursors.put((number, reader.clone()), after);
         Ok(())
+    }
+
+    /// How far a user's marks are expanded. One that has expired has only passed what has expired too, and is as none.
+    fn cursor(&self, number: ConversationNumber, reader: &UserId) -> Result<Cursor, Needs> {
+        let row = self.rows.cursors.get(&(number, reader.clone()));
+        let cursor = known(row, || Need::Cursor(number, reader.clone()))?.copied();
+        Ok(cursor.filter(|cursor| self.settings().keeps(cursor.log_time_ms, self.now_ms())).unwrap_or_default())
     }
 }

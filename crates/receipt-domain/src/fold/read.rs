@@ -87,7 +87,8 @@ impl Fold {
         let row = known(self.rows.messages.get(&key), || Need::Messages(key.0, position..=position));
         let in_audience = match (row, self.rows.need_stays(conversation, &read.reader)) {
             (Ok(Some(row)), Ok(())) => {
-                self.rows.in_audience(conversation, position, row, &read.reader)?.map(|who| (row, who))
+                let who = self.rows.in_audience(conversation, position, row, &read.reader, self.settings())?;
+                who.map(|who| (row, who))
             }
             (Ok(None), _) => None,
             (Err(mut needs), Err(more)) => {

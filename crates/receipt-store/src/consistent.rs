@@ -294,7 +294,9 @@ impl<'a, O: Fn() -> ReadOptions> Consistent<'a, O> {
                 spans.push(Span { claim, ordinal: None, from: 0, to: cursor.position });
                 continue;
             }
-            let Some(row) = self.db.get_pinned_opt(memberships::key(number, user), &(self.options)())? else { continue };
+            let Some(row) = self.db.get_pinned_opt(memberships::key(number, user), &(self.options)())? else {
+                continue;
+            };
             for stay in memberships::decode(&row)? {
                 if stay.is_kept(self.settings, self.progress.log_time_ms) {
                     let to = stay.left.map_or(u64::MAX, |left| left.position.saturating_sub(1)).min(cursor.position);
@@ -347,8 +349,11 @@ fn passed(claim: &Claim, span: &Span, position: u64, message: &Message, readers:
     }
 }
 
+/// A row's key and value.
+type Bytes<'a> = (&'a [u8], &'a [u8]);
+
 /// The row at an iterator, if it is of this kind.
-fn item<'b>(rows: &'b DBRawIterator<'_>, kind: Kind) -> Result<Option<(&'b [u8], &'b [u8])>, StoreError> {
+fn item<'b>(rows: &'b DBRawIterator<'_>, kind: Kind) -> Result<Option<Bytes<'b>>, StoreError> {
     if !rows.valid() {
         rows.status()?;
     }

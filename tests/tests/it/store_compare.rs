@@ -11,6 +11,7 @@ use receipt_domain::{
     event::{AudienceSpec, Change, ReadTarget},
     readers::Reader,
     settings::Settings,
+    state::{Cursor, Kind as ConversationKind},
 };
 use receipt_fold_tests::runner::{check, histories_wanted};
 use receipt_model::histories;
@@ -74,10 +75,14 @@ fn compare(this: &Path, other: &Path) -> Comparison {
 
 /// Writes the first row of a kind with another value, or deletes it.
 fn alter(dir: &Path, kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) {
+    alter_from(dir, &[kind as u8], change);
+}
+
+/// The same from a key on.
+fn alter_from(dir: &Path, first: &[u8], change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) {
     let db = DB::open(&Options::default(), dir).unwrap();
-    let first = [kind as u8];
-    let (key, value) = db.iterator(IteratorMode::From(&first, Direction::Forward)).next().unwrap().unwrap();
-    assert_eq!(Kind::of(&key), Some(kind), "there is a row of the kind");
+    let (key, value) = db.iterator(IteratorMode::From(first, Direction::Forward)).next().unwrap().unwrap();
+    assert_eq!(Kind::of(&key), Kind::of(first), "there is a row of the kind");
     match change(&key, &value) {
         Some(value) => db.put(&key, value).unwrap(),
         None => db.delete(&key).unwrap(),
@@ -100,26 +105,30 @@ fn r1_folded_in_other_batches_all_entries_are_the_same() {
 
 /// One altered row; what is told of it: the place, and what both have.
 fn told(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> Told {
-    let (found, first) = told_of(kind, change);
+    let (found, first) = told_of(&[kind as u8], change);
     assert_ne!(found.this.digest, found.other.digest);
     first
 }
 
 /// The same of what shows in no answer, and so in no digest.
 fn told_hidden(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> Told {
-    let (found, first) = told_of(kind, change);
+    told_hidden_at(vec![kind as u8], change)
+}
+
+fn told_hidden_at(from: Vec<u8>, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> Told {
+    let (found, first) = told_of(&from, change);
     assert_eq!(found.this.digest, found.other.digest);
     first
 }
 
 type Told = (String, Option<String>, Option<String>);
 
-fn told_of(kind: Kind, change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> (Comparison, Told) {
+fn told_of(from: &[u8], change: impl FnOnce(&[u8], &[u8]) -> Option<Vec<u8>>) -> (Comparison, Told) {
     let dir = dir::temporary();
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     written(&one, true);
     written(&two, true);
-    alter(&one, kind, change);
+    alter_from(&one, from, change);
     let mut found = compare(&one, &two);
     assert_eq!((found.differences, found.first.len()), (1, 1), "{found:?}");
     let first = found.first.remove(0);
@@ -237,7 +246,7 @@ fn r7_an_undecodable_row_is_named_with_its_side() {
 
 /// How far up-to reads are expanded depends on the order in which the topics were folded.
 #[test]
-fn what_is_not_logical_is_not_compared() {
+fn what_claims_less_is_not_compared() {
     let dir = dir::temporary();
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     written(&one, true);
@@ -248,6 +257,54 @@ fn what_is_not_logical_is_not_compared() {
         Some(cursor::encode(&row).unwrap())
     });
     assert_eq!(compare(&one, &two).differences, 0);
+}
+
+#[test]
+fn r7_a_claim_that_is_not_true_is_named() {
+    let cursor = |change: fn(&mut Cursor)| {
+        told_hidden(Kind::Cursor, |_, value| {
+            let mut row = cursor::decode(value).unwrap();
+            change(&mut row);
+            Some(cursor::encode(&row).unwrap())
+        })
+    };
+    let (place, this, other) = cursor(|row| row.position += 1);
+    assert_eq!(place, "cursor, conversation pair, user bob");
+    assert!(this.unwrap().contains("position: 2"));
+    assert_eq!(other.as_deref(), Some("message p2 (position 2) is not read"));
+    let (_, this, other) = cursor(|row| row.position += 2);
+    assert!(this.unwrap().contains("position: 3"));
+    assert_eq!(other.as_deref(), Some("no message is known at its position"));
+    let (_, _, other) = cursor(|row| row.latest_read_s -= 1);
+    assert_eq!(other.as_deref(), Some("message p1 (position 1) is read at 1000009 s"));
+    let (_, _, other) = cursor(|row| row.log_time_ms += 1);
+    assert_eq!(other, Some(format!("log_time_ms: {AT_MS}, by the message at its position")));
+
+    let (place, this, other) = told_hidden_at(conversation::key(&id("pair")), |_, value| {
+        let mut row = conversation::decode(value).unwrap();
+        if let ConversationKind::OneToOne(two) = &mut row.kind {
+            two.latest_read_s[1] -= 1;
+        }
+        Some(conversation::encode(&row).unwrap())
+    });
+    assert_eq!(place, "conversation, conversation pair");
+    assert_eq!(this.as_deref(), Some("latest_read_s: [0, 1000008]"));
+    assert_eq!(other.as_deref(), Some("at least [0, 1000009], by its messages"));
+}
+
+/// Until when a large read set is kept shows in no answer before that.
+#[test]
+fn r7_an_altered_log_time_of_a_large_read_set_is_named() {
+    let (place, this, other) = told_hidden(Kind::ReadChunk, |_, value| {
+        Some(read_chunk::encode(AT_MS + 1, &read_chunk::decode(value).unwrap()))
+    });
+    assert_eq!(place, "read chunk, conversation g, message m1 (position 1)");
+    let of = |ms: u64| Some(format!("log time {ms} ms"));
+    assert_eq!((this, other), (of(AT_MS + 1), of(AT_MS)));
+    let (place, ..) = told_hidden(Kind::TimeChunk, |_, value| {
+        Some(time_chunk::encode(AT_MS + 1, &time_chunk::decode(value).unwrap()))
+    });
+    assert_eq!(place, "time chunk, conversation g, message m1 (position 1)");
 }
 
 #[test]

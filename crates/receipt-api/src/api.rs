@@ -152,10 +152,11 @@ pub(crate) fn ask<T>(
     let answer = partition.serve(|store| ask_store(store, question));
     let answer = answer.map_err(|why| error::unserved(number, &why))?;
     answer.map_err(|error| {
+        let status = error::store(number, &error);
         if error.is_corruption() {
-            partition.seal(&error.to_string());
+            partition.seal(error);
         }
-        error::store(number, &error)
+        status
     })
 }
 

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use crate::{Topic, human};
 
+/// What mends a damaged log.
+const RESTORE: &str =
+    "restore the log from a copy, an embedded one by `receiptctl snapshot restore` into an empty data directory";
+
 /// An error of the log. Its text says what happened and, where somebody can mend it, how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
@@ -103,7 +107,7 @@ pub enum LogError {
         end: u64,
     },
     /// A stored record is damaged, or missing where one must be.
-    #[error("{topic}/{partition} is damaged at offset {offset}: {detail}; restore the log from a copy")]
+    #[error("{topic}/{partition} is damaged at offset {offset}: {detail}; {RESTORE}")]
     Corrupt {
         /// Its topic.
         topic: Topic,
@@ -115,7 +119,7 @@ pub enum LogError {
         detail: &'static str,
     },
     /// The log is damaged elsewhere than in a record.
-    #[error("the log is damaged: {detail}; restore it from a copy")]
+    #[error("the log is damaged: {detail}; {RESTORE}")]
     Damaged {
         /// What is wrong.
         detail: String,

@@ -135,6 +135,10 @@ impl Projection for Machine {
         !matches!(self.inbox.phase(), Phase::Sealed(_)) && !*stopped.borrow()
     }
 
+    fn sealed_by(&mut self, error: &ProjectorError) {
+        self.ended(Phase::Sealed(error.seals_inboxes(self.store.dir())));
+    }
+
     fn ended(&mut self, phase: Phase) {
         self.inbox.ended(phase);
     }

@@ -96,7 +96,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
     match machine {
         Ok(machine) => (inbox, Some(machine)),
         Err(error) => {
-            inbox.ended(Phase::Sealed(error.to_string()));
+            inbox.ended(Phase::Sealed(error.seals_inboxes(&dir)));
             (inbox, None)
         }
     }

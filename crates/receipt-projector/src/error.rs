@@ -1,6 +1,6 @@
 //! What stops a partition.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use receipt_log::LogError;
 use receipt_snapshot::SnapshotError;
@@ -33,7 +33,8 @@ pub enum ProjectorError {
     /// The log no longer has what the store needs next.
     #[error(
         "the store has applied {topic} up to offset {applied}, but its log begins at {start}: the records in between are \
-         trimmed; restore a copy of {dir} that has applied at least {start}", dir = dir.display()
+         trimmed; stop receiptd and run {}, of a snapshot that has applied at least {start}",
+        restore(dir)
     )]
     TrimmedPast {
         /// Which topic.
@@ -48,7 +49,7 @@ pub enum ProjectorError {
     /// The log no longer has its beginning, from which a replay folds.
     #[error(
         "{topic}/{partition} begins at offset {start}, and the state that is folded aside would need {from}: what was \
-         before that has been trimmed"
+         before that has been trimmed; stop receiptd and fold from a snapshot, with --data-dir DIR --from PLACE"
     )]
     NoBeginning {
         /// Which topic.
@@ -86,7 +87,7 @@ pub enum ProjectorError {
     #[error("the partition is sealed: {0}")]
     Sealed(String),
     /// A state that was folded aside did not take the place of the live one, which is closed.
-    #[error("the state was to be exchanged for one that was folded aside: {0}")]
+    #[error("the state was to be exchanged for one that was folded aside: {0}; run `receiptctl replay rebuild` again")]
     Unexchanged(String),
     /// It was to stop, while it waited for the log or between two batches of a replay: not a fault.
     #[error("stopped")]
@@ -102,5 +103,56 @@ impl From<SnapshotError> for ProjectorError {
             SnapshotError::Stopped => Self::Stopped,
             other => Self::Snapshot(other),
         }
+    }
+}
+
+impl ProjectorError {
+    /// Why a partition of receipts is sealed, and what mends it.
+    #[must_use]
+    pub fn seals_receipts(&self, partition: u32) -> String {
+        let rebuild = format!(
+            "`receiptctl replay rebuild --partition {partition}` beside this receiptd folds it anew; of one that is \
+             stopped, with --data-dir"
+        );
+        self.and_its_cure(&rebuild)
+    }
+
+    /// Why a partition of inboxes, whose store is in this directory, is sealed, and what mends it.
+    #[must_use]
+    pub fn seals_inboxes(&self, dir: &Path) -> String {
+        self.and_its_cure(&format!("stop receiptd and `rm -r {}`, and it is folded anew", dir.display()))
+    }
+
+    /// Those of the log, and of what does not fit it, name their own.
+    fn and_its_cure(&self, cure: &str) -> String {
+        match self {
+            Self::Store(error) if error.is_corruption() => format!("{self}; {cure}"),
+            Self::Store(StoreError::RocksDb(_)) => format!("{self}; where the disk is well and has room, {cure}"),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// The command that restores a partition's store: DIR/receipts/N or DIR/inboxes/N.
+fn restore(store: &Path) -> String {
+    let data_dir = store.ancestors().nth(2).unwrap_or(store).display();
+    let partition = store.file_name().unwrap_or_default().display();
+    format!("`receiptctl snapshot restore --from PLACE --data-dir {data_dir} --partition {partition}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_behind_is_restored_by_a_command_that_names_it() {
+        let dir = PathBuf::from("/var/lib/receiptd/receipts/3");
+        let error = ProjectorError::TrimmedPast { topic: "receipts.reads", applied: 1, start: 6, dir };
+        assert_eq!(
+            error.to_string(),
+            "the store has applied receipts.reads up to offset 1, but its log begins at 6: the records in between are \
+             trimmed; stop receiptd and run `receiptctl snapshot restore --from PLACE --data-dir /var/lib/receiptd \
+             --partition 3`, of a snapshot that has applied at least 6"
+        );
     }
 }

@@ -74,7 +74,7 @@ impl Machine {
         let live = Live { log, partition, dead_letters: Vec::new(), serve_from: NEVER, told: Offsets::default() };
         let mut machine = Self { folding: None, live, home, clock, ticked: 0, runtime };
         if let Err(error) = store.and_then(|store| machine.fold(store)) {
-            machine.ended(Phase::Sealed(error.to_string()));
+            machine.sealed_by(&error);
         }
         machine
     }
@@ -236,13 +236,18 @@ impl Projection for Machine {
             match self.answer_requests(&stopped) {
                 Ok(()) if self.folding.is_some() => {}
                 Ok(()) => runtime.block_on(worker::changed(&mut news, &mut stopped, Duration::MAX)),
-                Err(error) => self.ended(Phase::Sealed(error.to_string())),
+                Err(error) => self.sealed_by(&error),
             }
         }
         if self.folding.is_none() {
             self.live.partition.0.requests.close();
         }
         self.folding.is_some()
+    }
+
+    fn sealed_by(&mut self, error: &ProjectorError) {
+        let why = error.seals_receipts(self.live.partition.number());
+        self.ended(Phase::Sealed(why));
     }
 
     fn ended(&mut self, phase: Phase) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use receipt_codec::row::identity::Identity;
-use receipt_store::{Durable, Store};
+use receipt_store::{Durable, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
@@ -214,8 +214,8 @@ impl Partition {
     }
 
     /// Says that its store was found damaged: it answers no more, until an operator has seen to it (R7).
-    pub fn seal(&self, why: &str) {
-        self.ended(Phase::Sealed(why.to_owned()));
+    pub fn seal(&self, error: StoreError) {
+        self.ended(Phase::Sealed(ProjectorError::from(error).seals_receipts(self.number())));
     }
 
     /// It has a store that is right: it is to serve once that has caught up.

@@ -48,6 +48,9 @@ pub trait Projection: Send + 'static {
     /// Whether it can fold. Where it is sealed, it waits until it is mended; `false`: it folds no more.
     fn ready(&mut self, runtime: &Handle, stopped: &watch::Receiver<bool>) -> bool;
 
+    /// It folds no more, unless it is mended: why, and what mends it.
+    fn sealed_by(&mut self, error: &ProjectorError);
+
     /// It folds no more, for this reason, unless it is mended.
     fn ended(&mut self, phase: Phase);
 }
@@ -66,7 +69,7 @@ pub fn spawn(
         while projection.ready(&runtime, &stopped) {
             match run(&mut projection, &runtime, stopped.clone()) {
                 Ok(()) | Err(ProjectorError::Stopped) => return projection.ended(Phase::Stopped),
-                Err(error) => projection.ended(Phase::Sealed(error.to_string())),
+                Err(error) => projection.sealed_by(&error),
             }
         }
     };

@@ -24,7 +24,7 @@ pub enum StoreError {
         cure: String,
     },
     /// Its bytes are damaged (R7).
-    #[error("the store is damaged: {0}; delete the partition's directory, and it is folded anew from the log")]
+    #[error("the store is damaged: {0}")]
     Corrupt(#[from] Corrupt),
     /// A file of it is damaged.
     #[error("the store's file {file} is damaged: {why}")]

@@ -1,4 +1,4 @@
-//! A log moves from the embedded engine to Kafka and back, as docs/operators.md says, and state folds to the same.
+//! A log moves from the embedded engine to Kafka and back, as docs/operations.md says, and state folds to the same.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -26,7 +26,7 @@ const PARTITIONS: u32 = 4;
 const RECORDS_MIN: u64 = 90_083 + 3;
 const STEP_MAX: Duration = Duration::from_secs(120);
 
-/// A command of the section "Moving a log", with where the test has its logs.
+/// A command of the section "Moving to Kafka, and back", with where the test has its logs.
 struct Commands {
     servers: String,
     old: PathBuf,
@@ -36,12 +36,12 @@ struct Commands {
 impl Commands {
     /// The one that begins so.
     fn get(&self, beginning: &str) -> Vec<String> {
-        let blocks = blocks("docs/operators.md", "sh");
+        let blocks = blocks("docs/operations.md", "sh");
         // Those of the section copy; others make topics elsewhere.
         let lines =
             blocks.iter().filter(|block| block.contains("receiptctl log copy ")).flat_map(|block| block.lines());
         let line = lines.into_iter().find(|line| line.starts_with(&format!("receiptctl {beginning} ")));
-        let line = line.unwrap_or_else(|| panic!("docs/operators.md has no `{beginning}`"));
+        let line = line.unwrap_or_else(|| panic!("docs/operations.md has no `{beginning}`"));
         let word = |word: &str| match word {
             "127.0.0.1:9092" => self.servers.clone(),
             "/var/lib/receiptd" => self.old.display().to_string(),

@@ -62,7 +62,7 @@ async fn r7_a_log_trimmed_past_the_store_seals_that_partition_and_the_others_ser
     for (partition, why) in (0..).zip(settled(&server).await) {
         if partition == home {
             assert!(why.contains("has applied receipts.reads up to offset 1, but its log begins at 6"), "{why}");
-            assert!(why.contains("restore a copy of "), "what mends it: {why}");
+            assert!(why.contains("`receiptctl snapshot restore --from PLACE --data-dir "), "what mends it: {why}");
         } else {
             assert_eq!(why, "", "partition {partition}");
         }

@@ -98,4 +98,21 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    /// With all their flags, as a document says them.
+    #[test]
+    fn documented_commands_are_command_lines() {
+        for document in ["operations.md", "operators.md"] {
+            let path = format!("{}/../../docs/{document}", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            let commands = text.lines().filter(|line| line.starts_with("receiptctl "));
+            let commands: Vec<_> = commands.map(|line| line.split(['#', '|']).next().unwrap_or(line)).collect();
+            assert!(!commands.is_empty(), "{document} has none");
+            for command in commands {
+                let parsed = Cli::try_parse_from(command.split_whitespace());
+                let is_version = |error: &clap::Error| error.kind() == clap::error::ErrorKind::DisplayVersion;
+                assert!(parsed.as_ref().err().is_none_or(is_version), "{document}: {command}: {parsed:?}");
+            }
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl Site {
         let server = self.serve().await;
         something_happens(&server).await;
         let partitions = server.folded(FOLD_MAX).await;
-        ctl::stdout(&ctl::run(&server, &words(&documented("receiptctl snapshot create"))).await);
+        drop(ctl::stdout(&ctl::run(&server, &words(&documented("receiptctl snapshot create"))).await));
         server.term().await;
         partitions.iter().find(|one| one.messages > 0).unwrap().partition
     }
@@ -147,7 +147,7 @@ async fn a_receiptd_takes_snapshots_and_trims_its_log_by_itself() {
     })
     .await;
     assert_eq!(trimmed["dry_run"], true);
-    ctl::stdout(&ctl::run(&server, &words(&documented("receiptctl log trim"))).await);
+    drop(ctl::stdout(&ctl::run(&server, &words(&documented("receiptctl log trim"))).await));
     assert_eq!(counts(&server, None).await, Ok((1, 1)));
     server.term().await;
     let listed = ctl::json(&ctl::start_alone(&["snapshot", "list", "--from", &site.place, "--json"]).output().await);
@@ -210,7 +210,7 @@ async fn r7_a_row_that_a_query_finds_damaged_is_mended_beside_the_receiptd_that_
     let (receipts, inboxes): (Vec<_>, Vec<_>) =
         seals.into_iter().partition(|(projection, ..)| *projection == v1::Projection::Receipts);
     assert!(receipts[0].2.contains("the store is damaged: undecodable "), "{receipts:?}");
-    ctl::stdout(&ctl::run(&server, &words(&cure(&receipts[0].2))).await);
+    drop(ctl::stdout(&ctl::run(&server, &words(&cure(&receipts[0].2))).await));
     let served = until("it serves again", FOLD_MAX, async || counts(&server, None).await.ok()).await;
     assert_eq!(served, (1, 1));
     server.term().await;
@@ -228,7 +228,7 @@ async fn r7_a_store_that_the_log_was_trimmed_past_is_restored_by_the_command_tha
     let server = site.serve().await;
     send(&server, "m2").await;
     server.folded(FOLD_MAX).await;
-    ctl::stdout(&ctl::run(&server, &["snapshot", "create"]).await);
+    drop(ctl::stdout(&ctl::run(&server, &["snapshot", "create"]).await));
     server.term().await;
     fs::remove_dir_all(&store).unwrap();
     copy(&older, &store);

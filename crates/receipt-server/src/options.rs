@@ -111,7 +111,8 @@ mod tests {
         for document in ["operations.md", "operators.md"] {
             let path = format!("{}/../../docs/{document}", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(path).unwrap();
-            let commands = text.lines().filter(|line| line.starts_with("receiptd "));
+            let blocks = text.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+            let commands = blocks.flat_map(str::lines).filter(|line| line.starts_with("receiptd "));
             let commands: Vec<_> = commands.map(|line| line.split(['#', '|']).next().unwrap_or(line)).collect();
             assert!(!commands.is_empty(), "{document} has none");
             for command in commands {

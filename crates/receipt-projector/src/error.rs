@@ -49,7 +49,7 @@ pub enum ProjectorError {
     /// The log no longer has its beginning, from which a replay folds.
     #[error(
         "{topic}/{partition} begins at offset {start}, and the state that is folded aside would need {from}: what was \
-         before that has been trimmed; stop receiptd and fold from a snapshot, with --data-dir DIR --from PLACE"
+         before that has been trimmed; start receiptd with --snapshots PLACE; of a stopped one, give --from PLACE"
     )]
     NoBeginning {
         /// Which topic.

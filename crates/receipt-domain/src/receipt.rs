@@ -54,7 +54,10 @@ impl Receipt {
             conversation: id.clone(),
             message: message.id.clone(),
             read_count,
-            unread_count: message.audience_size - read_count - message.left_unread - newly_left_unread,
+            // A damaged row is no reason to stop with a panic.
+            unread_count: [read_count, message.left_unread, newly_left_unread]
+                .into_iter()
+                .fold(message.audience_size, u32::saturating_sub),
             recalled: message.recalled,
             peer: peer.map(|(ordinal, user)| Peer { user: user.clone(), read_at_s: peer_read_at_s(ordinal) }),
         }

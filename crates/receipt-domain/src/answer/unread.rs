@@ -89,7 +89,7 @@ impl Queries<'_> {
 fn chunks(found: &Found<'_>, from: Option<u32>, latest_first: bool) -> Vec<u32> {
     let mut chunks: Vec<u32> = match &found.message.audience {
         Audience::Members { next_ordinal: 0, .. } => Vec::new(),
-        Audience::Members { next_ordinal, .. } => (0..=chunk_of(next_ordinal - 1)).collect(),
+        Audience::Members { next_ordinal, .. } => (0..=chunk_of(next_ordinal.saturating_sub(1))).collect(),
         Audience::Listed(ordinals) => ordinals.iter().map(|ordinal| chunk_of(*ordinal)).collect(),
     };
     chunks.dedup();

@@ -76,7 +76,7 @@ impl Fold {
         }
         if joined == Joined::New && who.ended {
             // Who left without reading was taken out of the unread; who reads it now is a reader (S4, S5).
-            message.left_unread -= 1;
+            message.left_unread = message.left_unread.saturating_sub(1);
         }
         self.rows.messages.touch(&key);
         self.keep_in_chunks(key);

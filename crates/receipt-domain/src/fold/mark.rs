@@ -70,7 +70,7 @@ impl Fold {
                     ordinal: stay.ordinal,
                     ended: stay.left.is_some(),
                     from: stay.joined_position,
-                    to: stay.left.as_ref().map_or(up_to, |left| up_to.min(left.position - 1)),
+                    to: stay.left.as_ref().map_or(up_to, |left| up_to.min(left.position.saturating_sub(1))),
                 })
                 .collect(),
         })

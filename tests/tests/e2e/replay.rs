@@ -152,7 +152,9 @@ async fn a_state_is_what_its_log_says_or_it_is_told_where_it_is_not() {
     let partitions = wrong(&dir).await;
     let equal: Vec<_> = partitions.iter().map(|one| one["equal"].as_bool().unwrap()).collect();
     assert_eq!(equal, [false, true, false, true], "{partitions:?}");
-    assert_eq!(partitions[0]["differences"], 1, "{:?}", partitions[0]);
+    // Where it is the latest of its conversation, that no longer fits it either.
+    let differences = partitions[0]["differences"].as_u64().unwrap();
+    assert!((1..=2).contains(&differences), "{:?}", partitions[0]);
     let first = &partitions[0]["first"][0];
     assert_eq!((first["row"].as_str(), first["message"].as_str()), (Some("reader"), Some(&*message)), "{first}");
     assert!(first["conversation"].is_string() && first["user"].is_string(), "{first}");

@@ -114,6 +114,33 @@ impl Broker {
         }
     }
 
+    /// Loses the batch of records that begins at an offset, from the middle of a partition.
+    ///
+    /// # Panics
+    /// If it is up, or has no such batch.
+    pub fn cut(&self, topic: &str, partition: u32, offset: u64) {
+        assert!(self.child.is_none(), "the broker is not down");
+        let dir = self.dir.path().join("data/data").join(format!("{topic}-{partition}"));
+        let segment = dir.join(format!("{:020}.log", 0));
+        let (bytes, mut kept, mut at) = (std::fs::read(&segment).expect("a segment"), Vec::new(), 0);
+        // A batch has its first offset in 8 bytes, and its length behind itself in 4.
+        while let Some(head) = bytes.get(at..at + 12) {
+            let first = u64::from_be_bytes(head[..8].try_into().unwrap());
+            let length = usize::try_from(u32::from_be_bytes(head[8..].try_into().unwrap())).unwrap();
+            let batch = &bytes[at..at + 12 + length];
+            if first != offset {
+                kept.extend_from_slice(batch);
+            }
+            at += batch.len();
+        }
+        assert!(kept.len() < bytes.len(), "no batch begins at {offset}");
+        std::fs::write(&segment, kept).expect("written");
+        // The broker makes them anew.
+        for index in ["index", "timeindex"] {
+            std::fs::remove_file(segment.with_extension(index)).expect("an index");
+        }
+    }
+
     /// Where clients find it.
     #[must_use]
     pub fn bootstrap(&self) -> String {

@@ -6,6 +6,7 @@
 mod away;
 mod broker;
 mod copy;
+mod missing;
 mod oversized;
 mod producers;
 mod seals;

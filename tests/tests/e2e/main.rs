@@ -20,4 +20,5 @@ mod operations;
 mod replay;
 mod senders;
 mod snapshot;
+mod snapshot_live;
 mod told;

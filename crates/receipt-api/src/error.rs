@@ -317,10 +317,7 @@ pub(crate) fn snapshots(error: &SnapshotsError) -> Status {
 /// A partition could not be folded aside, or did not take the place of its state.
 pub(crate) fn replay(error: &ProjectorError) -> Status {
     match error {
-        ProjectorError::Stopped => {
-            let message = "the server is shutting down; the same call goes on from here";
-            Problem::new(Code::Unavailable, ErrorReason::ShuttingDown, message).retry().into()
-        }
+        ProjectorError::Stopped => stopped().into(),
         error => {
             tracing::error!(%error, "folding aside failed");
             // For operators, who have to know.

@@ -31,5 +31,5 @@ mod told;
 
 pub use as_of::{AsOf, AsOfError};
 pub use serve::{Context, ServeError, serve};
-pub use snapshots::{Snapshots, SnapshotsError, Taking};
+pub use snapshots::{SnapshotOptions, Snapshots, SnapshotsError, Taking};
 pub use streams::StreamLimits;

@@ -102,7 +102,7 @@ fn aside<T: Send + 'static>(
     work: impl FnOnce(&Teller<T>, &Aside<'_>) -> Result<(), ProjectorError> + Send + 'static,
 ) -> Result<Response<Responses<T>>, Status> {
     let (log, runtime) = (api.log.clone(), Handle::current());
-    let place = api.snapshots.as_ref().map(|snapshots| snapshots.place.clone());
+    let place = api.snapshots.as_ref().map(|snapshots| snapshots.place().clone());
     if from_snapshot && place.is_none() {
         return Err(error::no_snapshot_place());
     }

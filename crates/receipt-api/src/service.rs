@@ -156,7 +156,7 @@ impl ReceiptAdminService for Services {
         read_log::read(&self.0, request)
     }
 
-    type AskAsOfStream = as_of::Responses;
+    type AskAsOfStream = Responses<v1::AskAsOfResponse>;
 
     async fn ask_as_of(&self, request: Request<v1::AskAsOfRequest>) -> Answer<Self::AskAsOfStream> {
         as_of::ask(&self.0, request)

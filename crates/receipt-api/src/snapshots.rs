@@ -66,8 +66,8 @@ pub enum Taking {
     Taken(Created, Kept),
 }
 
-/// Takes snapshots of what serves, one at a time.
-pub struct Snapshots {
+/// From what snapshots are taken, and where to.
+pub struct SnapshotOptions {
     /// Where to.
     pub place: Place,
     /// How many stay of each unit; `None`: all.
@@ -80,46 +80,76 @@ pub struct Snapshots {
     pub partitions: Vec<Partition>,
     /// The partitions of inboxes.
     pub inboxes: Vec<Inbox>,
+}
+
+/// Takes snapshots of what serves, one at a time.
+pub struct Snapshots {
+    options: SnapshotOptions,
     /// Held by who takes some, or trims.
-    pub one: Mutex<()>,
+    one: Mutex<()>,
 }
 
 impl Snapshots {
+    /// By these options.
+    #[must_use]
+    pub fn new(options: SnapshotOptions) -> Self {
+        Self { options, one: Mutex::default() }
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.options.place
+    }
+
     /// Takes snapshots of one partition's stores; or of all, and then of the embedded log, so that it is never behind them.
-    /// `told` says whether to go on. Must not be called from async code.
+    /// One that cannot be taken, as of a partition that is sealed, keeps none of the others from being. `told` says whether
+    /// to go on. Must not be called from async code.
     ///
     /// # Errors
-    /// [`SnapshotError::Stopped`] as `told` said; else if a partition is sealed, or place or disk fail.
+    /// [`SnapshotError::Stopped`] as `told` said; else, when all others are taken, why the first one could not be.
     pub fn create(&self, only: Option<u32>, told: &mut dyn FnMut(Taking) -> bool) -> Result<(), SnapshotsError> {
         let _one_at_a_time = self.one.lock().unwrap_or_else(PoisonError::into_inner);
+        let SnapshotOptions { log, partitions, inboxes, .. } = &self.options;
         let is_asked = |number: u32| only.is_none_or(|only| only == number);
-        for partition in self.partitions.iter().filter(|one| is_asked(one.number())) {
-            self.take(Unit::Receipts(partition.number()), told, |dir| receipts(partition, dir).map(Some))?;
+        let mut first_failure = None;
+        let mut take = |unit: Unit, copy: &dyn Fn(&Path) -> Result<Option<Facts>, SnapshotsError>| {
+            match self.take(unit, told, copy) {
+                Err(error @ SnapshotsError::Snapshot(SnapshotError::Stopped)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%unit, %error, "no snapshot");
+                    first_failure.get_or_insert(error);
+                }
+                Ok(()) => {}
+            }
+            Ok(())
+        };
+        for partition in partitions.iter().filter(|one| is_asked(one.number())) {
+            take(Unit::Receipts(partition.number()), &|dir| receipts(partition, dir).map(Some))?;
         }
-        for inbox in self.inboxes.iter().filter(|one| is_asked(one.number())) {
-            self.take(Unit::Inboxes(inbox.number()), told, |dir| inboxes(&self.log, inbox, dir).map(Some))?;
+        for inbox in inboxes.iter().filter(|one| is_asked(one.number())) {
+            take(Unit::Inboxes(inbox.number()), &|dir| inboxes_of(log, inbox, dir).map(Some))?;
         }
         if only.is_none() {
-            self.take(Unit::Log, told, |dir| {
-                Ok(self.log.checkpoint(dir)?.map(|copied| facts::of_log(&self.log, &copied)))
-            })?;
+            take(Unit::Log, &|dir| Ok(log.checkpoint(dir)?.map(|copied| facts::of_log(log, &copied))))?;
         }
-        Ok(())
+        first_failure.map_or(Ok(()), Err)
     }
 
     fn take(
         &self,
         unit: Unit,
         told: &mut dyn FnMut(Taking) -> bool,
-        copy: impl FnOnce(&Path) -> Result<Option<Facts>, SnapshotsError>,
+        copy: &dyn Fn(&Path) -> Result<Option<Facts>, SnapshotsError>,
     ) -> Result<(), SnapshotsError> {
-        let dir = self.dir.join(unit.to_string());
+        let SnapshotOptions { place, keep, dir: copies, .. } = &self.options;
+        let dir = copies.join(unit.to_string());
         // Of an attempt that was interrupted: the place has what is needed of it.
         remove(&dir)?;
-        fs::create_dir_all(&self.dir).map_err(|source| SnapshotsError::Directory { dir: self.dir.clone(), source })?;
+        fs::create_dir_all(copies).map_err(|source| SnapshotsError::Directory { dir: copies.clone(), source })?;
         if let Some(facts) = copy(&dir)? {
-            let created = receipt_snapshot::create(&self.place, &facts, &dir, &mut |bytes| told(Taking::Bytes(bytes)))?;
-            let kept = self.keep.map(|count| receipt_snapshot::keep(&self.place, &facts.log_id, unit, count));
+            let created = receipt_snapshot::create(place, &facts, &dir, &mut |bytes| told(Taking::Bytes(bytes)))?;
+            let kept = keep.map(|count| receipt_snapshot::keep(place, &facts.log_id, unit, count));
             let kept = kept.transpose()?.unwrap_or_default();
             if !told(Taking::Taken(created, kept)) {
                 return Err(SnapshotError::Stopped.into());
@@ -127,7 +157,7 @@ impl Snapshots {
         }
         remove(&dir)?;
         // Not empty while others fold aside.
-        let _ = fs::remove_dir(&self.dir);
+        let _ = fs::remove_dir(copies);
         Ok(())
     }
 
@@ -143,16 +173,17 @@ impl Snapshots {
         told: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Vec<Trim>, SnapshotsError> {
         let _one_at_a_time = self.one.lock().unwrap_or_else(PoisonError::into_inner);
+        let SnapshotOptions { place, log, partitions, inboxes, .. } = &self.options;
         let durable = |number: u32| {
             let at = usize::try_from(number).ok()?;
-            let receipts = self.partitions.get(at)?.with_store(Store::durable).map(Offsets::of);
-            let deltas = self.inboxes.get(at)?.store().map(InboxStore::durable_offset);
+            let receipts = partitions.get(at)?.with_store(Store::durable).map(Offsets::of);
+            let deltas = inboxes.get(at)?.store().map(InboxStore::durable_offset);
             // Where a state cannot be opened, nothing says what it needs.
             Some(Durables { receipts: receipts.unwrap_or_default(), deltas: deltas.unwrap_or_default() })
         };
-        let trims = plan_trim(&self.log, &self.place, TrimLimits { older_than_ms, durable: &durable }, told)?;
+        let trims = plan_trim(log, place, TrimLimits { older_than_ms, durable: &durable }, told)?;
         if !dry_run {
-            trim(&self.log, &trims)?;
+            trim(log, &trims)?;
         }
         Ok(trims)
     }
@@ -167,7 +198,7 @@ fn receipts(partition: &Partition, dir: &Path) -> Result<Facts, SnapshotsError> 
     Ok(facts::of_store(partition.identity(), Unit::Receipts(partition.number()), &offsets, log_time_ms))
 }
 
-fn inboxes(log: &Log, inbox: &Inbox, dir: &Path) -> Result<Facts, SnapshotsError> {
+fn inboxes_of(log: &Log, inbox: &Inbox, dir: &Path) -> Result<Facts, SnapshotsError> {
     let progress = inbox.checkpoint(dir)?;
     let settings = inbox.store().map(InboxStore::settings).copied().unwrap_or_default();
     let identity = receipt_projector::identity(log, inbox.number(), settings);
@@ -196,7 +227,7 @@ pub(crate) fn create(
     Ok(told::stream(api, move |teller: &Teller<_>| {
         let mut progress = teller.now_and_then();
         let mut bytes = 0;
-        let place = snapshots.place.to_string();
+        let place = snapshots.place().to_string();
         let taken = snapshots.create(partition, &mut |taking| match taking {
             Taking::Bytes(more) => {
                 bytes += more;

@@ -2,13 +2,13 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
 use metrics::{counter, gauge};
-use receipt_api::{Snapshots, SnapshotsError, Taking};
+use receipt_api::{SnapshotOptions, Snapshots, SnapshotsError, Taking};
 use receipt_log::Log;
 use receipt_notifier::Inbox;
 use receipt_projector::Partition;
@@ -26,15 +26,14 @@ pub(crate) fn open(
     inboxes: &[Inbox],
 ) -> anyhow::Result<Arc<Snapshots>> {
     let place = Place::open(&config.place, Handle::current()).context("snapshots")?;
-    Ok(Arc::new(Snapshots {
+    Ok(Arc::new(Snapshots::new(SnapshotOptions {
         place,
         keep: Some(config.keep),
         dir,
         log: log.clone(),
         partitions: partitions.to_vec(),
         inboxes: inboxes.to_vec(),
-        one: Mutex::default(),
-    }))
+    })))
 }
 
 /// Takes them now and then, until the server is to stop; the first ones an interval after the start.
@@ -75,7 +74,7 @@ fn round(
     log_retention_ms: Option<u64>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<(), SnapshotsError> {
-    snapshots.create(None, &mut |taking| {
+    let taken = snapshots.create(None, &mut |taking| {
         if let Taking::Taken(created, kept) = taking
             && !created.was_there
         {
@@ -83,8 +82,9 @@ fn round(
             tracing::info!(%snapshot, bytes = created.bytes, deleted, "snapshot");
         }
         !*stopped.borrow()
-    })?;
-    let Some(log_retention_ms) = log_retention_ms else { return Ok(()) };
+    });
+    // What is behind those that there are may go all the same.
+    let Some(log_retention_ms) = log_retention_ms.filter(|_| !*stopped.borrow()) else { return taken };
     let now_ms = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);
     let older_than_ms = now_ms.saturating_sub(log_retention_ms);
     for trim in snapshots.trim(Some(older_than_ms), false, &mut |_| !*stopped.borrow())? {
@@ -93,7 +93,7 @@ fn round(
             tracing::info!(topic, partition, before, why = trim.why, "the log is trimmed");
         }
     }
-    Ok(())
+    taken
 }
 
 fn now() -> Duration {

@@ -5,7 +5,7 @@
 //! The format (RocksDB's `table/format.cc`, version 6): blocks, each with a byte for its compression and a checksum over
 //! both; the metaindex, which says where those blocks are; a footer, which says where the metaindex is.
 
-use std::{fs, io, path::Path};
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
 use twox_hash::XxHash3_64;
 
@@ -17,74 +17,81 @@ const FORMAT_VERSION: u32 = 6;
 const XXH3: u8 = 4;
 const LAST_BYTE_PRIME: u32 = 0x6b90_83d9;
 
-/// What is wrong with a table file's own blocks; `None`: nothing, or the file is of a format that is not known here.
+/// What is wrong with a table file's own blocks; `None`: nothing, or the file is of a format that is not known here. Reads
+/// nothing else of it.
 pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
-    Ok(damage_of(&fs::read(path)?))
-}
-
-fn damage_of(file: &[u8]) -> Option<String> {
-    if is_of_another_format(file) {
-        return None;
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let Some(offset) = bytes.checked_sub(FOOTER_BYTES as u64) else { return Ok(Some("it is cut off".to_owned())) };
+    let mut footer = [0; FOOTER_BYTES];
+    file.read_exact_at(&mut footer, offset)?;
+    if is_of_another_format(&footer) {
+        return Ok(None);
     }
-    let Some(footer) = Footer::of(file) else { return Some("its footer is damaged".to_owned()) };
-    let metaindex = match footer.block(file, footer.metaindex) {
+    let Some(footer) = Footer::of(&footer, offset) else { return Ok(Some("its footer is damaged".to_owned())) };
+    let metaindex = match footer.block(&file, footer.metaindex)? {
         Ok(metaindex) => metaindex,
-        Err(why) => return Some(format!("its metaindex {why}")),
+        Err(why) => return Ok(Some(format!("its metaindex {why}"))),
     };
-    let Some(entries) = entries(metaindex) else { return Some("its metaindex is damaged".to_owned()) };
-    entries.into_iter().find_map(|(name, handle)| {
-        let why = footer.block(file, handle).err()?;
-        Some(format!("its block {name} at {} {why}", handle.0))
-    })
+    let Some(entries) = entries(&metaindex) else { return Ok(Some("its metaindex is damaged".to_owned())) };
+    for (name, handle) in entries {
+        if let Err(why) = footer.block(&file, handle)? {
+            return Ok(Some(format!("its block {name} at {} {why}", handle.0)));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a file says that it is of a format that is not known here, as of another version of RocksDB or with other
 /// options. Where a flipped bit says so, RocksDB does not open the file: it checks the footer's own checksum.
-fn is_of_another_format(file: &[u8]) -> bool {
-    let footer = file.len().checked_sub(FOOTER_BYTES).and_then(|offset| file.get(offset..));
-    let Some((first, rest)) = footer.and_then(|footer| footer.split_first()) else { return false };
-    let Some((version, magic)) = rest.get(40..).and_then(|end| end.split_at_checked(4)) else { return false };
-    magic == MAGIC.to_le_bytes() && (version != FORMAT_VERSION.to_le_bytes() || *first != XXH3)
+fn is_of_another_format(footer: &[u8; FOOTER_BYTES]) -> bool {
+    let [first, .., a, b, c, d, _, _, _, _, _, _, _, _] = footer;
+    footer.ends_with(&MAGIC.to_le_bytes()) && ([*a, *b, *c, *d] != FORMAT_VERSION.to_le_bytes() || *first != XXH3)
 }
 
 /// Offset and bytes of a block, without its trailer.
-type Handle = (usize, usize);
+type Handle = (u64, usize);
 
 struct Footer {
     /// What each block's checksum is mixed with, and its offset.
     base: u32,
     metaindex: Handle,
+    /// Where it stands: blocks end before it.
+    offset: u64,
 }
 
 impl Footer {
-    fn of(file: &[u8]) -> Option<Self> {
-        let offset = file.len().checked_sub(FOOTER_BYTES)?;
-        let footer: &[u8; FOOTER_BYTES] = file.get(offset..)?.try_into().ok()?;
+    fn of(footer: &[u8; FOOTER_BYTES], offset: u64) -> Option<Self> {
         let word = |at: usize| Some(u32::from_le_bytes(footer.get(at..at + 4)?.try_into().ok()?));
         let magic = u64::from_le_bytes(footer.get(45..)?.try_into().ok()?);
         if (magic, word(41)?, footer[0]) != (MAGIC, FORMAT_VERSION, XXH3) {
             return None;
         }
-        let (stored, base, metaindex_bytes) = (word(5)?, word(9)?, usize::try_from(word(13)?).ok()?);
+        let (stored, base, metaindex_bytes) = (word(5)?, word(9)?, word(13)?);
         let mut without = *footer;
         without.get_mut(5..9)?.fill(0);
         let (last, rest) = without.split_last()?;
         if checksum(rest, *last).wrapping_add(modifier(base, offset)) != stored {
             return None;
         }
-        let metaindex = offset.checked_sub(TRAILER_BYTES)?.checked_sub(metaindex_bytes)?;
-        Some(Self { base, metaindex: (metaindex, metaindex_bytes) })
+        let metaindex = offset.checked_sub(TRAILER_BYTES as u64)?.checked_sub(metaindex_bytes.into())?;
+        Some(Self { base, metaindex: (metaindex, usize::try_from(metaindex_bytes).ok()?), offset })
     }
 
     /// A block's bytes, if its checksum is right.
-    fn block<'a>(&self, file: &'a [u8], (offset, bytes): Handle) -> Result<&'a [u8], &'static str> {
-        let with_trailer = bytes.checked_add(TRAILER_BYTES).and_then(|bytes| offset.checked_add(bytes));
-        let block = with_trailer.and_then(|end| file.get(offset..end)).ok_or("is past the file's end")?;
-        let (block, trailer) = block.split_at(bytes);
-        let [compression, stored @ ..] = trailer else { return Err("has no trailer") };
+    fn block(&self, file: &File, (offset, bytes): Handle) -> io::Result<Result<Vec<u8>, &'static str>> {
+        let with_trailer = bytes.checked_add(TRAILER_BYTES);
+        let end = with_trailer.and_then(|bytes| offset.checked_add(u64::try_from(bytes).ok()?));
+        let (Some(with_trailer), true) = (with_trailer, end.is_some_and(|end| end <= self.offset)) else {
+            return Ok(Err("is past the file's end"));
+        };
+        let mut block = vec![0; with_trailer];
+        file.read_exact_at(&mut block, offset)?;
+        let trailer = block.split_off(bytes);
+        let [compression, stored @ ..] = trailer.as_slice() else { return Ok(Err("has no trailer")) };
         let stored = stored.try_into().map_or(0, u32::from_le_bytes);
-        let computed = checksum(block, *compression).wrapping_add(modifier(self.base, offset));
-        if computed == stored { Ok(block) } else { Err("has a wrong checksum") }
+        let computed = checksum(&block, *compression).wrapping_add(modifier(self.base, offset));
+        Ok(if computed == stored { Ok(block) } else { Err("has a wrong checksum") })
     }
 }
 
@@ -94,8 +101,7 @@ fn checksum(block: &[u8], last: u8) -> u32 {
 }
 
 /// So that a block at another place, or of another file, has another checksum.
-fn modifier(base: u32, offset: usize) -> u32 {
-    let offset = offset as u64;
+fn modifier(base: u32, offset: u64) -> u32 {
     if base == 0 { 0 } else { base ^ low(offset).wrapping_add(low(offset >> 32)) }
 }
 
@@ -120,7 +126,7 @@ fn entries(block: &[u8]) -> Option<Vec<(String, Handle)>> {
         name.extend_from_slice(key);
         let (mut value, more) = more.split_at_checked(bytes)?;
         rest = more;
-        entries.push((String::from_utf8_lossy(&name).into_owned(), (number(&mut value)?, number(&mut value)?)));
+        entries.push((String::from_utf8_lossy(&name).into_owned(), (number(&mut value)? as u64, number(&mut value)?)));
     }
     Some(entries)
 }
@@ -142,6 +148,12 @@ fn number(bytes: &mut &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn damage_of(bytes: &[u8]) -> Option<String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        damage(file.path()).unwrap()
+    }
 
     fn file(version: u32, magic: u64) -> Vec<u8> {
         let mut footer = vec![0; FOOTER_BYTES];

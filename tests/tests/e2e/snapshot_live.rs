@@ -108,3 +108,29 @@ async fn the_embedded_log_is_trimmed_by_itself() {
     assert_eq!(counts(&server, None).await, Ok((1, 1)));
     server.term().await;
 }
+
+/// R7: the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_partition_keeps_no_other_from_its_snapshot() {
+    let dir = DataDir::new();
+    let place = Place::folder(&dir);
+    let flags = ["--snapshots", &place.url, "--snapshot-interval", "0s"];
+    let server = Server::start(&dir, &flags).await;
+    something_happens(&server).await;
+    server.folded(FOLD_MAX).await;
+    server.term().await;
+    fs::write(dir.path().join("receipts/0/CURRENT"), "MANIFEST-999999\n").unwrap();
+    let server = Server::start_unchecked(&dir, "127.0.0.1:0", &flags).await;
+    let refused = ctl::run(&server, &["snapshot", "create"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("is sealed"), "{said}");
+    let listed = place.json(&dir, "snapshot list", &[]).await;
+    let units: Vec<_> =
+        listed["snapshots"].as_array().unwrap().iter().map(|one| one["unit"].as_str().unwrap()).collect();
+    let mut expected =
+        vec!["receipts-1", "receipts-2", "receipts-3", "inboxes-0", "inboxes-1", "inboxes-2", "inboxes-3"];
+    if dir.kafka().is_none() {
+        expected.insert(0, "log");
+    }
+    assert_eq!(units, expected);
+}

@@ -20,3 +20,4 @@ mod store_refusals;
 mod store_time_index;
 mod story;
 mod subscription;
+mod trim;

@@ -4,4 +4,4 @@ mod ask;
 mod stream;
 
 pub use self::ask::{AsOf, AsOfError};
-pub(crate) use self::stream::{Asking, Responses, ask};
+pub(crate) use self::stream::{Asking, ask};

@@ -1,6 +1,6 @@
 //! `receiptctl replay as-of`: what the query calls would have answered at a moment.
 
-use std::{collections::BTreeMap, path::PathBuf, time::UNIX_EPOCH};
+use std::{path::PathBuf, time::UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -21,7 +21,7 @@ use tokio::{runtime::Handle, sync::watch};
 use super::{log::stopped_by_ctrl_c, members::Members, receipts::Receipts, states::States};
 use crate::{
     client,
-    kafka::setting,
+    kafka::MaybeKafkaArgs,
     output::Output,
     progress::Progress,
     replay::{Changes, Site},
@@ -51,21 +51,13 @@ pub(crate) struct AsOf {
     #[arg(value_name = "MOMENT", value_parser = moment)]
     moment: Moment,
     /// The data directory of a receiptd that is stopped. Left out: a running one is asked.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "RECEIPTD_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Fold aside in DIR/replay of this directory, and not of the data directory.
     #[arg(long, value_name = "DIR")]
     aside: Option<PathBuf>,
-    /// Brokers of the Kafka cluster that the log is on, HOST:PORT with commas between. Left out: the log is in the data
-    /// directory.
-    #[arg(long, value_name = "SERVERS")]
-    kafka: Option<String>,
-    /// What the names of the topics on Kafka begin with.
-    #[arg(long, value_name = "PREFIX", env = "RECEIPTD_TOPIC_PREFIX", default_value = "", hide_default_value = true)]
-    topic_prefix: String,
-    /// A setting of librdkafka, such as security.protocol=SASL_SSL. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    kafka_setting: Vec<(String, String)>,
+    #[command(flatten)]
+    kafka: MaybeKafkaArgs,
     #[command(subcommand)]
     query: Query,
 }
@@ -86,7 +78,7 @@ impl AsOf {
         };
         let request = v1::AskAsOfRequest { moment: Some(self.moment), question: Some(question), all_pages };
         let mut answer = Answer::new(output);
-        if self.data_dir.is_some() || self.aside.is_some() || self.kafka.is_some() {
+        if self.data_dir.is_some() || self.aside.is_some() || self.kafka.options().is_some() {
             answer = self.fold(request, answer).await?;
         } else {
             let mut responses = client::admin(addr)?.ask_as_of(request).await?.into_inner();
@@ -102,11 +94,7 @@ impl AsOf {
 
     /// Folds here, the log of a receiptd that is stopped, or one on Kafka.
     async fn fold(&self, request: v1::AskAsOfRequest, mut answer: Answer) -> anyhow::Result<Answer> {
-        let settings: BTreeMap<_, _> = self.kafka_setting.iter().cloned().collect();
-        let topic_prefix = self.topic_prefix.clone();
-        let kafka =
-            self.kafka.clone().map(|servers| KafkaOptions { topic_prefix, settings, ..KafkaOptions::new(servers) });
-        let place = Place::open(self, kafka).await?;
+        let place = Place::open(self, self.kafka.options()).await?;
         let (stop, runtime) = (stopped_by_ctrl_c(), Handle::current());
         tokio::task::spawn_blocking(move || {
             place.ask(request, &runtime, &stop, &mut |response| answer.take(response))?;

@@ -1,7 +1,6 @@
 //! `receiptctl replay`: state and log, one against the other.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     path::{Path, PathBuf},
     thread,
@@ -19,7 +18,7 @@ use tokio::runtime::Handle;
 
 use super::{as_of::AsOf, log::stopped_by_ctrl_c};
 use crate::{
-    kafka::setting,
+    kafka::MaybeKafkaArgs,
     output::{Output, table},
     replay::{self, Changes, Site},
 };
@@ -44,16 +43,8 @@ pub(super) struct Which {
     /// The data directory of a receiptd that is stopped. Left out: the receiptd at --addr does it while it serves.
     #[arg(long, value_name = "DIR", env = "RECEIPTD_DATA_DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Of a stopped receiptd, brokers of the Kafka cluster that its log is on, HOST:PORT with commas between. Left out: its
-    /// log is in the data directory.
-    #[arg(long, value_name = "SERVERS", env = "RECEIPTD_KAFKA", requires = "data_dir")]
-    kafka: Option<String>,
-    /// What the names of the topics on Kafka begin with.
-    #[arg(long, value_name = "PREFIX", env = "RECEIPTD_TOPIC_PREFIX", default_value = "", hide_default_value = true)]
-    topic_prefix: String,
-    /// A setting of librdkafka, such as security.protocol=SASL_SSL. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, requires = "kafka")]
-    kafka_setting: Vec<(String, String)>,
+    #[command(flatten)]
+    kafka: MaybeKafkaArgs,
     /// This partition only.
     #[arg(long, value_name = "N")]
     pub(super) partition: Option<u32>,
@@ -138,9 +129,19 @@ impl Which {
 
     /// Where its log is, if on Kafka.
     pub(super) fn kafka(&self) -> Option<KafkaOptions> {
-        let settings: BTreeMap<_, _> = self.kafka_setting.iter().cloned().collect();
-        let topic_prefix = self.topic_prefix.clone();
-        self.kafka.clone().map(|servers| KafkaOptions { topic_prefix, settings, ..KafkaOptions::new(servers) })
+        self.kafka.options()
+    }
+
+    /// The data directory of a receiptd that is stopped, if that is meant, and not one that serves.
+    ///
+    /// Where its log is goes with a data directory only: one that serves knows.
+    pub(super) fn stopped(&self) -> anyhow::Result<Option<&Path>> {
+        if self.data_dir.is_none() && self.kafka().is_some() {
+            bail!(
+                "--kafka: give the --data-dir of a receiptd that is stopped, too; one that serves knows where its log is"
+            );
+        }
+        Ok(self.data_dir.as_deref())
     }
 }
 
@@ -163,7 +164,7 @@ impl Verify {
     async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
-        let (log, verified) = match &self.which.data_dir {
+        let (log, verified) = match self.which.stopped()? {
             None => {
                 (None, replay::verify_live(addr, (self.which.partition, self.from_snapshot), stop, output.json).await?)
             }
@@ -272,7 +273,7 @@ impl Rebuild {
     async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
-        let Some(data_dir) = &self.which.data_dir else {
+        let Some(data_dir) = self.which.stopped()? else {
             if self.changes.are_any_given() {
                 bail!("settings are changed on a stopped receiptd: stop it, and give its --data-dir");
             }
@@ -338,6 +339,7 @@ fn rebuilt_json(one: &v1::RebuiltPartition) -> Value {
 mod tests {
     use clap::Parser as _;
 
+    use super::*;
     use crate::cli::Cli;
 
     fn parses(line: &str) -> bool {
@@ -362,9 +364,14 @@ mod tests {
 
     #[test]
     fn a_receiptd_that_serves_knows_where_its_log_is() {
+        let cli = Cli::try_parse_from(["receiptctl", "replay", "verify", "--kafka", "b:1"]).unwrap();
+        let crate::cli::Command::Replay(Replay { command: Command::Verify(verify) }) = cli.command else {
+            panic!("another command")
+        };
+        let refused = verify.which.stopped().unwrap_err().to_string();
+        assert!(refused.contains("--data-dir"), "{refused}");
         assert!(parses("verify --partition 0"));
         assert!(parses("rebuild"));
-        assert!(!parses("verify --kafka b:1"));
         assert!(!parses("verify --aside b"));
         assert!(!parses("verify --threads 2"));
         assert!(parses("rebuild --from-snapshot"));

@@ -1,6 +1,9 @@
 //! `receiptctl snapshot`: consistent copies of a stopped receiptd in a folder or an object store, and back.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
@@ -147,7 +150,7 @@ impl Create {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
         let partition = self.site.partition;
-        let taken = match (&self.site.data_dir, &self.to) {
+        let taken = match (self.site.stopped()?, &self.to) {
             (None, _) => snapshot::create_live(addr, partition, stop, output.json).await?,
             (Some(_), None) => bail!("give --to: where to put the snapshots of this data directory"),
             (Some(data_dir), Some(to)) => {
@@ -351,7 +354,7 @@ impl Restore {
         let before_ms = before_ms.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let (log_id, partition, at) = (self.log_id, self.site.partition, self.at);
         let which = Which { log_id, partition, at, before_ms };
-        let Some(data_dir) = self.site.data_dir.clone() else {
+        let Some(data_dir) = self.site.stopped()?.map(Path::to_owned) else {
             bail!("give the --data-dir of a receiptd that is stopped, or an empty directory");
         };
         let target = Target::open(&data_dir, self.site.kafka()).await?;

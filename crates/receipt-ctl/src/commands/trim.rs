@@ -57,7 +57,7 @@ impl Trim {
             self.older_than.map(|age| SystemTime::now().checked_sub(age).context("--older-than")).transpose()?;
         let older_than_ms = older_than.map(|time| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis());
         let older_than_ms = older_than_ms.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX));
-        let trimmed = match (&self.which.data_dir, &self.snapshots) {
+        let trimmed = match (self.which.stopped()?, &self.snapshots) {
             (None, _) => {
                 let older_than = older_than_ms.map(receipt_proto::timestamp_from_ms);
                 let request = v1::TrimLogRequest { older_than, dry_run: self.dry_run };

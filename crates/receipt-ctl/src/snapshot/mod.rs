@@ -2,7 +2,6 @@
 
 mod choose;
 mod create;
-mod facts;
 mod live;
 mod restore;
 mod seed;

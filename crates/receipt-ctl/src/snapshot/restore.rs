@@ -12,7 +12,7 @@ use receipt_snapshot::{Place, Restored, Unit};
 use receipt_store::{Resources, Store};
 use tokio::sync::watch;
 
-use super::{Choice, Meter, Target, Which, choose::units, create::remove, facts::StoredFor, target::READY};
+use super::{Choice, Meter, Target, Which, choose::units, create::remove, target::READY};
 use crate::replay::Site;
 
 const MIB: usize = 1 << 20;
@@ -94,9 +94,10 @@ fn fetch(
         if unit == Unit::Log {
             continue;
         }
-        let stored = StoredFor::read(&aside.join(unit.to_string()))?;
+        let stored = Store::identity(&aside.join(unit.to_string()))?;
         let is_right = stored.is_some_and(|stored| {
-            (stored.log_id.to_string(), Some(stored.settings)) == (facts.log_id.clone(), facts.settings)
+            let log_id = LogId::from_bytes(stored.log_id).to_string();
+            (log_id, Some(stored.settings)) == (facts.log_id.clone(), facts.settings)
         });
         if !is_right {
             bail!("the snapshot {place}/{} does not have the store that its manifest names", choice.snapshot);
@@ -121,7 +122,7 @@ fn reidentify(units: &[(Choice, Restored)], aside: &Path, resources: &Resources)
             continue;
         }
         let dir = aside.join(unit.to_string());
-        let stored = StoredFor::read(&dir)?.with_context(|| format!("there is no store in {}", dir.display()))?;
+        let stored = Store::identity(&dir)?.with_context(|| format!("there is no store in {}", dir.display()))?;
         if stored.partitions != partitions {
             bail!(
                 "the store in {} is of {} partitions, and the log has {partitions}",
@@ -129,7 +130,7 @@ fn reidentify(units: &[(Choice, Restored)], aside: &Path, resources: &Resources)
                 stored.partitions
             );
         }
-        Store::reidentify(&dir, resources, stored.log_id.as_bytes(), (new.as_bytes(), &origin))?;
+        Store::reidentify(&dir, resources, &stored.log_id, (new.as_bytes(), &origin))?;
     }
     let ready = aside.join(READY);
     let unfinished = aside.join(format!("{READY}.new"));

@@ -2,12 +2,12 @@
 
 mod records;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use receipt_domain::settings::Settings;
-use receipt_log::Topic;
+use receipt_log::{KafkaOptions, Topic};
 use receipt_proto::v1;
 use receipt_store::Store;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ pub(crate) use self::records::{Records, of_contract, stored};
 use crate::{
     client::{self, Admin},
     copy::{End, Opened},
-    kafka::setting,
+    kafka::MaybeKafkaArgs,
 };
 
 /// Bytes of one response, at most: Kafka's records may be larger than the log's limits.
@@ -27,17 +27,10 @@ const RESPONSE_MAX_BYTES: usize = 256 << 20;
 pub(crate) struct SourceArgs {
     /// Read the log of this data directory, whose receiptd is stopped. Without this and --kafka, the receiptd at --addr
     /// is asked.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "RECEIPTD_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Read the log on these brokers, HOST:PORT with commas between.
-    #[arg(long, value_name = "SERVERS")]
-    kafka: Option<String>,
-    /// What the names of the topics on Kafka begin with.
-    #[arg(long, value_name = "PREFIX", requires = "kafka", default_value = "", hide_default_value = true)]
-    topic_prefix: String,
-    /// A setting of librdkafka, such as security.protocol=SASL_SSL. May be repeated.
-    #[arg(long, value_name = "NAME=VALUE", requires = "kafka", value_parser = setting)]
-    kafka_setting: Vec<(String, String)>,
+    #[command(flatten)]
+    kafka: MaybeKafkaArgs,
 }
 
 /// A log that can be read.
@@ -65,10 +58,9 @@ pub(crate) struct Bounds {
 impl Source {
     /// Opens a log, or asks the receiptd at `addr` for its own.
     pub(crate) async fn open(args: SourceArgs, addr: &str) -> anyhow::Result<Self> {
-        let SourceArgs { data_dir, kafka, topic_prefix, kafka_setting } = args;
-        let end = match (&data_dir, kafka) {
-            (_, Some(servers)) => {
-                let settings: BTreeMap<_, _> = kafka_setting.into_iter().collect();
+        let SourceArgs { data_dir, kafka } = args;
+        let end = match (&data_dir, kafka.options()) {
+            (_, Some(KafkaOptions { servers, topic_prefix, settings, .. })) => {
                 End::Kafka { servers, topic_prefix, settings }
             }
             (Some(dir), None) => End::DataDir(dir.clone()),

@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use metrics::{counter, gauge};
@@ -150,17 +150,18 @@ impl Machine {
         close(store)?;
         let was_serving = self.live.partition.serves().is_ok();
         self.folding = None;
-        let home = &self.home;
+        let (home, closed) = (&self.home, Instant::now());
         let store = self.live.partition.reopen(|old| {
             old.map_or(Ok(()), close)?;
             swap::exchange(&home.stores, number, aside)?;
             home.open()
         })?;
+        let waited_ms = closed.elapsed().as_secs_f64() * 1000.0;
         if !was_serving {
             self.live.partition.mended(applied);
         }
         self.fold(store)?;
-        tracing::info!(partition = number, ?applied, "folds on from the state that was folded aside");
+        tracing::info!(partition = number, ?applied, waited_ms, "folds on from the state that was folded aside");
         Ok(applied)
     }
 }

@@ -126,7 +126,7 @@ demo: build ## In another terminal, with `make run` going: play real conversatio
 	$(call ctl,partitions)
 
 .PHONY: bench
-bench: build ## Measure on this machine, all or some of ARGS="fold group calls hot replay latency"; see docs/benchmarks.md.
+bench: build ## Measure on this machine, all or some of ARGS="fold group calls leaves hot replay latency"; see docs/benchmarks.md.
 	@exec '$(BIN)/receipt-bench' $(ARGS)
 
 .PHONY: bench-kafka

@@ -114,14 +114,7 @@ impl Conversation {
         Answer { read, unread }
     }
 
-    /// How many of a message's audience have left without reading it (S3).
-    #[must_use]
-    pub fn left_unread(&self, message: &Message) -> usize {
-        let states = self.memberships.iter().zip(&message.states);
-        states.filter(|(membership, state)| membership.left && **state == State::Unread).count()
-    }
-
-    /// The receipt as the contract has it, and with it the whole answer.
+    /// The receipt as the contract has it, but for when it expires, and with it the whole answer.
     #[must_use]
     pub fn receipt(&self, message: &Message) -> (v1::MessageReceipt, Answer<'_>) {
         let answer = self.answer(message);
@@ -130,6 +123,8 @@ impl Conversation {
             message_id: message.id.clone(),
             read_count: answer.read.len().try_into().unwrap(),
             unread_count: answer.unread.len().try_into().unwrap(),
+            audience_count: message.states.iter().filter(|state| **state != State::NotInAudience).count() as u32,
+            read_left_count: answer.read.iter().filter(|reader| reader.left).count() as u32,
             ..v1::MessageReceipt::default()
         };
         if self.one_to_one {

@@ -46,9 +46,11 @@ impl<'a> List<'a> {
         let mut start = None;
         loop {
             let page = self.page(view, start);
+            let receipt = &page.receipt;
             let wanted = match self.filter {
-                MemberFilter::Read => page.receipt.read_count,
-                MemberFilter::Unread => page.receipt.unread_count,
+                MemberFilter::Read => receipt.read_count,
+                MemberFilter::Unread => receipt.unread_count,
+                MemberFilter::LeftUnread => receipt.audience_count - receipt.read_count - receipt.unread_count,
             } as usize;
             let expected = self.size.min(wanted - members.len());
             assert_eq!(page.members.len(), expected, "a page is full unless nothing follows: {self:?}");

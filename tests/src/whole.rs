@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use receipt_codec::{
     key::Kind,
     row::{
-        active, conversation, cursor, leave, member, memberships, message, policy, progress, read_chunk, stub,
+        active, conversation, cursor, leave, member, memberships, message, policy, progress, read_chunk, stub, sweep,
         time_chunk, time_mark, unread, waiting,
     },
 };
@@ -120,6 +120,7 @@ impl Rows {
                 self.leaves.insert((number, index), row);
                 set.leaves.load(&number, index..=index, [(index, row)]);
             }
+            Kind::Sweep => set.sweeps.load(sweep::decode_key(key).unwrap(), Some(sweep::decode(value).unwrap())),
             Kind::Stub => set.stubs.load(stub::decode_key(key).unwrap(), Some(stub::decode(value).unwrap())),
             Kind::Message => {
                 set.messages.load(message::decode_key(key).unwrap(), Some(message::decode(value).unwrap()));

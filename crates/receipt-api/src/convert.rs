@@ -6,26 +6,21 @@ use receipt_domain::{
 };
 use receipt_projector::Verdict;
 use receipt_proto::{
-    timestamp_from_s,
+    timestamp_from_ms,
     v1::{self, reader_state::State},
 };
 use receipt_store::Member;
 
-/// A read time.
-fn time(read_at_s: u32) -> prost_types::Timestamp {
-    timestamp_from_s(u64::from(read_at_s))
-}
-
 /// An entry of a member list.
 pub(crate) fn member(member: Member) -> v1::ReadMember {
-    let Member { user, read_at_s, left } = member;
-    v1::ReadMember { user_id: user.to_string(), read_at: read_at_s.map(time), left }
+    let Member { user, read_at_ms, left } = member;
+    v1::ReadMember { user_id: user.to_string(), read_at: read_at_ms.map(timestamp_from_ms), left }
 }
 
 /// What one user did.
 pub(crate) fn state(user: &UserId, state: ReaderState) -> v1::ReaderState {
     let state = match state {
-        ReaderState::Read(read_at_s) => State::ReadAt(time(read_at_s)),
+        ReaderState::Read(read_at_ms) => State::ReadAt(timestamp_from_ms(read_at_ms)),
         ReaderState::Unread => State::Unread(v1::Unread {}),
         ReaderState::LeftUnread => State::LeftUnread(v1::LeftUnread {}),
         ReaderState::NotInAudience => State::NotInAudience(v1::NotInAudience {}),

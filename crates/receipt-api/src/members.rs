@@ -107,6 +107,7 @@ impl Walk {
         let same_list = match token.next {
             PageStart::Read { .. } => filter == MemberFilter::Read,
             PageStart::Unread { .. } => filter == MemberFilter::Unread,
+            PageStart::LeftUnread { .. } => filter == MemberFilter::LeftUnread,
         };
         if !ours || !same_list || token.latest_first != latest_first {
             return Err(error::page_token(FOREIGN));
@@ -131,9 +132,11 @@ fn filter(filter: i32) -> Result<MemberFilter, InvalidField> {
     match v1::MemberFilter::try_from(filter) {
         Ok(v1::MemberFilter::Read) => Ok(MemberFilter::Read),
         Ok(v1::MemberFilter::Unread) => Ok(MemberFilter::Unread),
-        Ok(v1::MemberFilter::Unspecified) | Err(_) => {
-            Err(InvalidField::rule("filter", "must be MEMBER_FILTER_READ or MEMBER_FILTER_UNREAD"))
-        }
+        Ok(v1::MemberFilter::LeftUnread) => Ok(MemberFilter::LeftUnread),
+        Ok(v1::MemberFilter::Unspecified) | Err(_) => Err(InvalidField::rule(
+            "filter",
+            "must be MEMBER_FILTER_READ, MEMBER_FILTER_UNREAD or MEMBER_FILTER_LEFT_UNREAD",
+        )),
     }
 }
 

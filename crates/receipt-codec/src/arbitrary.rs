@@ -12,7 +12,7 @@ use receipt_domain::{
     settings::Settings,
     state::{
         Audience, Conversation, Cursor, Group, Kind, Leave, LeaveEntry, Member, Membership, Message, OneToOne,
-        Progress, Stub, TimeMark, WaitingRead,
+        Progress, Stub, Sweep, TimeMark, WaitingRead,
     },
 };
 
@@ -107,15 +107,20 @@ pub(crate) fn identity() -> impl Strategy<Value = Identity> {
 }
 
 pub(crate) fn progress() -> impl Strategy<Value = Progress> {
-    (number(), number(), number(), number(), number(), number(), number()).prop_map(
-        |(conversations_offset, reads_offset, log_time_ms, next_conversation, policies, messages, receipts)| Progress {
-            conversations_offset,
-            reads_offset,
-            log_time_ms,
-            next_conversation,
-            policies,
-            messages,
-            receipts,
+    let offsets = (number(), number(), option::of(number()));
+    (offsets, number(), number(), number(), number(), number()).prop_map(
+        |(offsets, log_time_ms, next_conversation, policies, messages, receipts)| {
+            let (conversations_offset, reads_offset, releasing) = offsets;
+            Progress {
+                conversations_offset,
+                reads_offset,
+                log_time_ms,
+                next_conversation,
+                policies,
+                messages,
+                receipts,
+                releasing,
+            }
         },
     )
 }
@@ -159,6 +164,12 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
     (id(), option::of(number())).prop_map(|(user, left_log_time_ms)| Member { user, left_log_time_ms })
 }
 
+pub(crate) fn sweep() -> impl Strategy<Value = Sweep> {
+    (id(), number(), small(), number(), any::<bool>()).prop_map(|(conversation, next, leaves, looked_at, quiet)| {
+        Sweep { conversation, next, leaves, looked_at, quiet }
+    })
+}
+
 pub(crate) fn leave() -> impl Strategy<Value = LeaveEntry> {
     (small(), number()).prop_map(|(ordinal, log_time_ms)| LeaveEntry { ordinal, log_time_ms })
 }
@@ -182,8 +193,8 @@ fn audience() -> impl Strategy<Value = Audience> {
 pub(crate) fn message() -> impl Strategy<Value = Message> {
     let readers = prop_oneof![readers().prop_map(Readers::Inline), small().prop_map(Readers::Chunked)];
     let head = (id(), id(), number(), number(), audience());
-    (head, small(), any::<bool>(), small(), small(), readers).prop_map(
-        |(head, audience_size, recalled, leaves_applied, left_unread, readers)| {
+    (head, small(), any::<bool>(), small(), (small(), option::of(small())), readers).prop_map(
+        |(head, audience_size, recalled, leaves_applied, (left_unread, read_left), readers)| {
             let (id, sender, log_time_ms, occurred_at_ms, audience) = head;
             Message {
                 id,
@@ -195,6 +206,7 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                 recalled,
                 leaves_applied,
                 left_unread,
+                read_left,
                 readers,
             }
         },
@@ -230,8 +242,11 @@ pub(crate) fn consistency_token() -> impl Strategy<Value = ConsistencyToken> {
 }
 
 pub(crate) fn page_token() -> impl Strategy<Value = PageToken> {
-    let next =
-        prop_oneof![reader().prop_map(PageStart::from), small().prop_map(|ordinal| PageStart::Unread { ordinal }),];
+    let next = prop_oneof![
+        reader().prop_map(PageStart::from),
+        small().prop_map(|ordinal| PageStart::Unread { ordinal }),
+        small().prop_map(|ordinal| PageStart::LeftUnread { ordinal }),
+    ];
     (uniform16(any::<u8>()), small(), number(), number(), any::<bool>(), next).prop_map(
         |(log_id, partition, conversation, position, latest_first, next)| PageToken {
             log_id,
@@ -270,15 +285,22 @@ pub(crate) fn resume_token() -> impl Strategy<Value = ResumeToken> {
 }
 
 fn receipt() -> impl Strategy<Value = Receipt> {
-    let peer = (id(), option::of(time())).prop_map(|(user, read_at_s)| Peer { user, read_at_s });
-    (id(), id(), small(), small(), any::<bool>(), option::of(peer)).prop_map(
-        |(conversation, message, read_count, unread_count, recalled, peer)| Receipt {
-            conversation,
-            message,
-            read_count,
-            unread_count,
-            recalled,
-            peer,
+    let peer = (id(), option::of(number())).prop_map(|(user, read_at_ms)| Peer { user, read_at_ms });
+    let counts = (small(), small(), small(), small());
+    (id(), id(), counts, option::of(number()), any::<bool>(), option::of(peer)).prop_map(
+        |(conversation, message, counts, kept_until_ms, recalled, peer)| {
+            let (read_count, unread_count, audience_count, read_left_count) = counts;
+            Receipt {
+                conversation,
+                message,
+                read_count,
+                unread_count,
+                audience_count,
+                read_left_count,
+                kept_until_ms,
+                recalled,
+                peer,
+            }
         },
     )
 }
@@ -289,7 +311,8 @@ pub(crate) fn inbox_entry() -> impl Strategy<Value = InboxEntry> {
         peer,
         up_to_ms,
     });
-    let reader = (id(), time(), number()).prop_map(|(user, read_at_s, offset)| InboxReader { user, read_at_s, offset });
+    let reader =
+        (id(), number(), number()).prop_map(|(user, read_at_ms, offset)| InboxReader { user, read_at_ms, offset });
     let readers = collection::vec(reader, 0..5);
     let told = prop_oneof![receipt().prop_map(Told::Receipt), mark];
     (number(), told, readers, option::of(number()), "[a-z]{0,9}").prop_map(

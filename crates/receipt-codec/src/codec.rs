@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::Corrupt;
 
-/// The version that every value is written with.
+/// The version that values are written with, unless their row says another.
 const VERSION: u8 = 1;
 
 /// Bytes that a value may take in memory, far above what any row takes. bincode allocates a text's length before it
@@ -18,10 +18,20 @@ fn config() -> impl bincode::config::Config {
 
 /// A version byte, then the value with variable-width integers.
 pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Corrupt> {
-    let mut bytes = vec![VERSION];
+    encode_as(VERSION, what, value)
+}
+
+/// As [`encode`], with a version of the row's own.
+pub(crate) fn encode_as<T: Serialize>(version: u8, what: &'static str, value: &T) -> Result<Vec<u8>, Corrupt> {
+    let mut bytes = vec![version];
     bincode::serde::encode_into_std_write(value, &mut bytes, config())
         .map_err(|error| Corrupt::new(what, error.to_string()))?;
     Ok(bytes)
+}
+
+/// The version that a value was written with.
+pub(crate) fn version(bytes: &[u8]) -> Option<u8> {
+    bytes.first().copied()
 }
 
 /// The value, and what stands behind it.
@@ -29,7 +39,16 @@ pub(crate) fn decode_prefix<'a, T: DeserializeOwned>(
     what: &'static str,
     bytes: &'a [u8],
 ) -> Result<(T, &'a [u8]), Corrupt> {
-    let body = body(what, bytes)?;
+    decode_prefix_as(VERSION, what, bytes)
+}
+
+/// As [`decode_prefix`], of a value that was written with a version of its row's own.
+pub(crate) fn decode_prefix_as<'a, T: DeserializeOwned>(
+    version: u8,
+    what: &'static str,
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), Corrupt> {
+    let body = body_as(version, what, bytes)?;
     let (value, used) =
         bincode::serde::decode_from_slice(body, config()).map_err(|error| Corrupt::new(what, error.to_string()))?;
     Ok((value, body.get(used..).unwrap_or_default()))
@@ -37,7 +56,12 @@ pub(crate) fn decode_prefix<'a, T: DeserializeOwned>(
 
 /// The value, with nothing behind it.
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Corrupt> {
-    match decode_prefix(what, bytes)? {
+    decode_as(VERSION, what, bytes)
+}
+
+/// As [`decode`], of a value that was written with a version of its row's own.
+pub(crate) fn decode_as<T: DeserializeOwned>(version: u8, what: &'static str, bytes: &[u8]) -> Result<T, Corrupt> {
+    match decode_prefix_as(version, what, bytes)? {
         (value, []) => Ok(value),
         (_, rest) => Err(Corrupt::new(what, format!("{} bytes too many", rest.len()))),
     }
@@ -53,9 +77,13 @@ pub(crate) fn versioned(body: &[u8]) -> Vec<u8> {
 
 /// What stands behind the version byte.
 pub(crate) fn body<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], Corrupt> {
+    body_as(VERSION, what, bytes)
+}
+
+fn body_as<'a>(expected: u8, what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], Corrupt> {
     match bytes.split_first() {
-        Some((&VERSION, body)) => Ok(body),
-        Some((version, _)) => Err(Corrupt::new(what, format!("version {version}, this is version {VERSION}"))),
+        Some((version, body)) if *version == expected => Ok(body),
+        Some((version, _)) => Err(Corrupt::new(what, format!("version {version}, this is version {expected}"))),
         None => Err(Corrupt::new(what, "empty")),
     }
 }

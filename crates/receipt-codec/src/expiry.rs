@@ -21,7 +21,13 @@ pub fn is_expired(settings: &Settings, now_ms: u64, key: &[u8], value: &[u8]) ->
         None => return Err(Corrupt { what: "row", why: "a key of no kind".to_owned() }),
         // For ever.
         Some(
-            Kind::Identity | Kind::Progress | Kind::Policy | Kind::Conversation | Kind::Active | Kind::InboxProgress,
+            Kind::Identity
+            | Kind::Progress
+            | Kind::Policy
+            | Kind::Conversation
+            | Kind::Active
+            | Kind::Sweep
+            | Kind::InboxProgress,
         ) => false,
         Some(Kind::Memberships) => memberships::decode(value)?
             .iter()
@@ -87,6 +93,7 @@ mod tests {
             recalled: false,
             leaves_applied: 0,
             left_unread: 0,
+            read_left: Some(0),
             readers: Readers::default(),
         }
     }

@@ -22,6 +22,8 @@ pub enum Kind {
     Active = 0x13,
     /// [`crate::row::leave`]
     Leave = 0x14,
+    /// [`crate::row::sweep`]
+    Sweep = 0x15,
     /// [`crate::row::stub`]
     Stub = 0x20,
     /// [`crate::row::message`]
@@ -48,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in key order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Identity,
         Self::Progress,
         Self::Policy,
@@ -57,6 +59,7 @@ impl Kind {
         Self::Member,
         Self::Active,
         Self::Leave,
+        Self::Sweep,
         Self::Stub,
         Self::Message,
         Self::ReadChunk,
@@ -179,7 +182,7 @@ mod tests {
     #[test]
     fn kinds_keep_their_numbers() {
         let numbers: Vec<u8> = Kind::ALL.into_iter().map(|kind| kind as u8).collect();
-        proof::golden("kinds of row", &numbers, "00 01 02 10 11 12 13 14 20 21 22 23 24 25 30 31 40 41 42");
+        proof::golden("kinds of row", &numbers, "00 01 02 10 11 12 13 14 15 20 21 22 23 24 25 30 31 40 41 42");
         assert!(Kind::ALL.is_sorted());
         for first in 0..=u8::MAX {
             let kind = Kind::of(&[first, 0xff]);

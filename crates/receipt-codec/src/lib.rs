@@ -5,6 +5,7 @@
 mod codec;
 mod error;
 pub mod expiry;
+mod format1;
 pub mod key;
 pub mod read_set;
 pub mod row;

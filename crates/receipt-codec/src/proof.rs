@@ -17,6 +17,12 @@ pub(crate) fn golden(what: &str, bytes: &[u8], expected: &str) {
     );
 }
 
+/// Bytes from hex, spaced at will.
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+}
+
 /// Something that can happen to bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Damage {

@@ -56,8 +56,13 @@ pub enum PageStart {
         /// Which membership.
         ordinal: u32,
     },
-    /// Of those who have not read.
+    /// Of those who have not read and are still members.
     Unread {
+        /// Which membership.
+        ordinal: u32,
+    },
+    /// Of those who left without having read.
+    LeftUnread {
         /// Which membership.
         ordinal: u32,
     },

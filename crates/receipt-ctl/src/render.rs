@@ -32,6 +32,9 @@ pub(crate) fn receipt_json(receipt: &v1::MessageReceipt) -> Value {
         "message_id": receipt.message_id,
         "read_count": receipt.read_count,
         "unread_count": receipt.unread_count,
+        "audience_count": receipt.audience_count,
+        "read_left_count": receipt.read_left_count,
+        "kept_until": time_json(receipt.kept_until.as_ref()),
         "recalled": receipt.recalled,
     });
     if !receipt.peer_id.is_empty() {

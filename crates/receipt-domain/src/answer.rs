@@ -29,8 +29,8 @@ pub enum Unanswerable {
 /// What one user did with one message (S28).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReaderState {
-    /// Read it at this second.
-    Read(u32),
+    /// Read it at this time, in milliseconds since 1970; not before the message (S20).
+    Read(u64),
     /// Has not read it, and is still a member.
     Unread,
     /// Left without having read it.
@@ -130,9 +130,9 @@ impl<'a> Queries<'a> {
             peer.iter().for_each(|ordinal| self.rows.need_chunk(number, position, *ordinal, &mut needs));
         }
         satisfied(needs)?;
-        let left = self.rows.newly_left_unread(number, position, message);
+        let left = self.rows.newly_left(number, position, message);
         let peer_read = |ordinal| self.rows.read_at_s(number, position, &message.readers, ordinal);
-        Ok(Receipt::of(id, conversation, message, left, peer_read))
+        Ok(Receipt::of(id, conversation, message, self.settings, left, peer_read))
     }
 
     /// What a user did with it.
@@ -141,7 +141,7 @@ impl<'a> Queries<'a> {
         let who = self.rows.in_audience(conversation, position, message, user, self.settings)?;
         let Some(InAudience { ordinal, ended }) = who else { return Ok(ReaderState::NotInAudience) };
         Ok(match self.read_at_s(found, ordinal)? {
-            Some(read_at_s) => ReaderState::Read(read_at_s),
+            Some(read_at_s) => ReaderState::Read(message.answered_ms(read_at_s)),
             None if ended => ReaderState::LeftUnread,
             None => ReaderState::Unread,
         })

@@ -17,6 +17,15 @@ pub struct InAudience {
     pub ended: bool,
 }
 
+/// Members of a message's audience whose leaves are not in its own counts yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewlyLeft {
+    /// Those who have not read it.
+    pub unread: u32,
+    /// Those who have.
+    pub read: u32,
+}
+
 impl WorkingSet {
     /// Whether the ordinal is among the readers. Of a large set, the chunk is loaded.
     pub(crate) fn read_at_s(
@@ -35,15 +44,21 @@ impl WorkingSet {
         }
     }
 
-    /// Of those who left since the message last looked: how many are in its audience and have not read it. The rows of
+    /// Of those who left since the message last looked: how many are in its audience. The rows of
     /// [`WorkingSet::need_leaves`] are loaded.
-    pub(crate) fn newly_left_unread(&self, number: ConversationNumber, position: Position, message: &Message) -> u32 {
-        let entries = self.leaves.range(&number, message.leaves_applied..=u32::MAX);
-        let unread = entries.filter(|(_, entry)| {
-            message.addresses(entry.ordinal)
-                && self.read_at_s(number, position, &message.readers, entry.ordinal).is_none()
-        });
-        u32::try_from(unread.count()).unwrap_or(u32::MAX)
+    pub(crate) fn newly_left(&self, number: ConversationNumber, position: Position, message: &Message) -> NewlyLeft {
+        let mut left = NewlyLeft::default();
+        for (index, entry) in self.leaves.range(&number, message.leaves_from()..=u32::MAX) {
+            if !message.addresses(entry.ordinal) {
+                continue;
+            }
+            if self.read_at_s(number, position, &message.readers, entry.ordinal).is_some() {
+                left.read += 1;
+            } else if index >= message.leaves_applied {
+                left.unread += 1;
+            }
+        }
+        left
     }
 
     /// The rows that applying the leave log to a message needs.
@@ -55,12 +70,12 @@ impl WorkingSet {
         leaves: u32,
         needs: &mut Needs,
     ) {
-        if message.leaves_applied >= leaves {
+        if !message.is_behind(leaves) {
             return;
         }
-        let range = message.leaves_applied..=u32::MAX;
+        let range = message.leaves_from()..=u32::MAX;
         if !self.leaves.is_loaded(&number, &range) {
-            needs.push(Need::Leaves(number, message.leaves_applied));
+            needs.push(Need::Leaves(number, message.leaves_from()));
         } else if matches!(message.readers, Readers::Chunked(_)) {
             for (_, entry) in self.leaves.range(&number, range).filter(|(_, entry)| message.addresses(entry.ordinal)) {
                 self.need_chunk(number, position, entry.ordinal, needs);

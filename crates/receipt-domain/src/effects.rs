@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    audience::NewlyLeft,
     id::{ConversationId, UserId},
     limits::DELTA_READERS_MAX,
     outcome::Outcome,
+    readers::Reader,
     receipt::Receipt,
+    settings::Settings,
     working_set::{ConversationNumber, Position, WorkingSet},
 };
 
@@ -26,8 +29,8 @@ pub enum DeltaChange {
     Receipt {
         /// Its counts.
         receipt: Receipt,
-        /// Who is new in this batch, with read times in seconds, earliest first; at most 100.
-        new_readers: Vec<(UserId, u32)>,
+        /// Who is new in this batch, with read times in milliseconds, earliest first; at most 100.
+        new_readers: Vec<(UserId, u64)>,
         /// There are more than are named.
         more_readers: bool,
     },
@@ -60,7 +63,26 @@ pub struct Counters {
 #[derive(Debug, Clone)]
 struct Touched {
     conversation: ConversationId,
-    new_readers: Vec<(u32, UserId)>,
+    /// Read time in seconds, membership and user.
+    new_readers: Vec<(u32, u32, UserId)>,
+    /// Memberships of readers whose time has moved back to this second (S18); perhaps of those above.
+    earlier: Vec<(u32, u32)>,
+}
+
+impl Touched {
+    /// Those who are new, each at the earliest of its times.
+    fn new_readers(&self) -> Vec<(u32, &UserId)> {
+        let mut earliest = BTreeMap::new();
+        for (ordinal, read_at_s) in &self.earlier {
+            let time = earliest.entry(*ordinal).or_insert(*read_at_s);
+            *time = (*read_at_s).min(*time);
+        }
+        let time = |ordinal, read_at_s: u32| earliest.get(ordinal).map_or(read_at_s, |time| read_at_s.min(*time));
+        let mut readers: Vec<_> =
+            self.new_readers.iter().map(|(read_at_s, ordinal, user)| (time(ordinal, *read_at_s), user)).collect();
+        readers.sort_unstable();
+        readers
+    }
 }
 
 /// What follows from a batch.
@@ -83,7 +105,11 @@ impl Effects {
     }
 
     fn touch(&mut self, id: &ConversationId, key: (ConversationNumber, Position)) -> &mut Touched {
-        self.touched.entry(key).or_insert_with(|| Touched { conversation: id.clone(), new_readers: Vec::new() })
+        self.touched.entry(key).or_insert_with(|| Touched {
+            conversation: id.clone(),
+            new_readers: Vec::new(),
+            earlier: Vec::new(),
+        })
     }
 
     pub(crate) fn read(
@@ -91,12 +117,22 @@ impl Effects {
         id: &ConversationId,
         key: (ConversationNumber, Position),
         reader: &UserId,
-        read_at_s: u32,
+        read: Reader,
     ) {
-        self.touch(id, key).new_readers.push((read_at_s, reader.clone()));
+        self.touch(id, key).new_readers.push((read.read_at_s, read.ordinal, reader.clone()));
     }
 
-    pub(crate) fn recalled(&mut self, id: &ConversationId, key: (ConversationNumber, Position)) {
+    /// A reader's time moved back: that alone notifies nobody (S18, S32), but whoever is new is named with it.
+    pub(crate) fn read_earlier(&mut self, key: (ConversationNumber, Position), read: Reader) {
+        if let Some(touched) = self.touched.get_mut(&key)
+            && !touched.new_readers.is_empty()
+        {
+            touched.earlier.push((read.ordinal, read.read_at_s));
+        }
+    }
+
+    /// A message's counts changed otherwise: it was recalled, or members of its audience left.
+    pub(crate) fn changed(&mut self, id: &ConversationId, key: (ConversationNumber, Position)) {
         self.touch(id, key);
     }
 
@@ -112,19 +148,24 @@ impl Effects {
     }
 
     /// The batch's deltas, one a message, in the order of conversation and position. `rows` is the working set that the
-    /// batch was folded in, not yet settled.
+    /// batch was folded in, not yet settled. None is of a message that is forgotten at log time `log_time_at_end_ms`,
+    /// the log's own at its end as far as it is known: its id may be in its next use there already (S30).
     #[must_use]
-    pub fn deltas(&self, rows: &WorkingSet) -> Vec<Delta> {
+    pub fn deltas(&self, rows: &WorkingSet, settings: &Settings, log_time_at_end_ms: u64) -> Vec<Delta> {
         let receipts = self.touched.iter().filter_map(|(key, touched)| {
             let conversation = rows.conversations.get(&touched.conversation).ok()??;
             let message = rows.messages.get(key).ok()??;
+            if !settings.knows(message.log_time_ms, log_time_at_end_ms) {
+                return None;
+            }
             let peer_read = |ordinal| rows.read_at_s(key.0, key.1, &message.readers, ordinal);
-            let receipt = Receipt::of(&touched.conversation, conversation, message, 0, peer_read);
-            let mut readers = touched.new_readers.clone();
-            readers.sort();
+            let left = NewlyLeft::default();
+            let receipt = Receipt::of(&touched.conversation, conversation, message, settings, left, peer_read);
+            let mut readers = touched.new_readers();
             let more_readers = readers.len() > DELTA_READERS_MAX;
             readers.truncate(DELTA_READERS_MAX);
-            let new_readers = readers.into_iter().map(|(read_at_s, user)| (user, read_at_s)).collect();
+            let named = |(read_at_s, user): (u32, &UserId)| (user.clone(), message.answered_ms(read_at_s));
+            let new_readers = readers.into_iter().map(named).collect();
             let change = DeltaChange::Receipt { receipt, new_readers, more_readers };
             Some(Delta { sender: message.sender.clone(), change })
         });

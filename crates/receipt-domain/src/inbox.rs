@@ -31,8 +31,8 @@ pub struct InboxDelta {
 pub struct InboxReader {
     /// Who.
     pub user: UserId,
-    /// When, in seconds since 1970.
-    pub read_at_s: u32,
+    /// When, in milliseconds since 1970.
+    pub read_at_ms: u64,
     /// The delta that brought them.
     pub offset: u64,
 }
@@ -80,8 +80,18 @@ impl Told {
         }
     }
 
-    /// The join (R6): read count the higher, unread count the lower, recalled if either, peer time the earlier, mark the
-    /// later. Both are of the same message, or of the same peer.
+    /// Whether it is of an earlier use of a message id than another: it is kept until an earlier log time (S30).
+    fn is_earlier_use_than(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Receipt(a), Self::Receipt(b)) => {
+                a.kept_until_ms.zip(b.kept_until_ms).is_some_and(|(kept_ms, other_ms)| kept_ms < other_ms)
+            }
+            _ => false,
+        }
+    }
+
+    /// The join (R6): read counts the higher, unread count the lower, recalled if either, peer time the earlier, mark the
+    /// later. Both are of the same use of a message id, or of the same peer.
     fn join(self, other: Self) -> Self {
         match (self, other) {
             (Self::Receipt(a), Self::Receipt(b)) => Self::Receipt(join_receipts(a, b)),
@@ -96,7 +106,7 @@ impl Told {
 fn join_receipts(a: Receipt, b: Receipt) -> Receipt {
     let peer = match (a.peer, b.peer) {
         (Some(mut peer), Some(other)) => {
-            peer.read_at_s = match (peer.read_at_s, other.read_at_s) {
+            peer.read_at_ms = match (peer.read_at_ms, other.read_at_ms) {
                 (Some(x), Some(y)) => Some(x.min(y)),
                 (x, y) => x.or(y),
             };
@@ -107,35 +117,50 @@ fn join_receipts(a: Receipt, b: Receipt) -> Receipt {
     Receipt {
         read_count: a.read_count.max(b.read_count),
         unread_count: a.unread_count.min(b.unread_count),
+        // What was written before these were counted has none.
+        audience_count: a.audience_count.max(b.audience_count),
+        read_left_count: a.read_left_count.max(b.read_left_count),
+        kept_until_ms: a.kept_until_ms.or(b.kept_until_ms),
         recalled: a.recalled || b.recalled,
         peer,
-        ..b
+        conversation: b.conversation,
+        message: b.message,
     }
 }
 
-/// The entry after a delta; `None` where it changes nothing. `before` is the entry there was, unless it has expired.
+/// The entry after a delta; `None` where it changes nothing. `before` is the entry there was, unless it has expired. A
+/// later use of a message id replaces an earlier one, and a delta of an earlier use is dropped (S30).
 #[must_use]
 pub fn join(before: Option<InboxEntry>, delta: InboxDelta) -> Option<InboxEntry> {
     let told = Told::of(&delta.change);
-    let (told, mut readers, mut unnamed_offset) = match before {
-        None => (told, Vec::new(), None),
-        Some(before) => {
+    let (told, mut changed, mut readers, mut unnamed_offset) = match before {
+        Some(before) if told.is_earlier_use_than(&before.told) => return None,
+        Some(before) if !before.told.is_earlier_use_than(&told) => {
             let joined = before.told.clone().join(told);
-            if joined == before.told {
-                return None;
-            }
-            (joined, before.readers, before.unnamed_offset)
+            let changed = joined != before.told;
+            (joined, changed, before.readers, before.unnamed_offset)
         }
+        _ => (told, true, Vec::new(), None),
     };
     if let DeltaChange::Receipt { new_readers, more_readers, .. } = delta.change {
+        // Of two folds that saw the topics in another order, each may name readers that the other did not, with the same
+        // counts: whoever is named or is one of more is new to the entry (S32).
         if more_readers {
             unnamed_offset = Some(delta.offset);
+            changed = true;
         }
-        for (user, read_at_s) in new_readers {
-            if !readers.iter().any(|reader| reader.user == user) {
-                readers.push(InboxReader { user, read_at_s, offset: delta.offset });
+        for (user, read_at_ms) in new_readers {
+            match readers.iter_mut().find(|reader| reader.user == user) {
+                Some(named) => named.read_at_ms = named.read_at_ms.min(read_at_ms),
+                None => {
+                    readers.push(InboxReader { user, read_at_ms, offset: delta.offset });
+                    changed = true;
+                }
             }
         }
+    }
+    if !changed {
+        return None;
     }
     let over = readers.len().saturating_sub(DELTA_READERS_MAX);
     let dropped = readers.drain(..over).map(|reader| reader.offset).max();
@@ -152,7 +177,7 @@ pub fn tell(entry: &InboxEntry, offset: u64) -> DeltaChange {
         }
         Told::Receipt(receipt) => {
             let new = entry.readers.iter().filter(|reader| reader.offset >= offset);
-            let mut new_readers: Vec<(UserId, u32)> = new.map(|r| (r.user.clone(), r.read_at_s)).collect();
+            let mut new_readers: Vec<(UserId, u64)> = new.map(|r| (r.user.clone(), r.read_at_ms)).collect();
             new_readers.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
             let more_readers = entry.unnamed_offset.is_some_and(|unnamed| unnamed >= offset);
             DeltaChange::Receipt { receipt: receipt.clone(), new_readers, more_readers }
@@ -171,19 +196,22 @@ mod tests {
             message: MessageId::new("m").unwrap(),
             read_count: read,
             unread_count: unread,
+            audience_count: read + unread,
+            read_left_count: 0,
+            kept_until_ms: None,
             recalled: false,
             peer: None,
         }
     }
 
     fn delta(offset: u64, read: u32, unread: u32, readers: &[u32], more_readers: bool) -> InboxDelta {
-        let named = |n: &u32| (UserId::new(&format!("u{n}")).unwrap(), *n);
+        let named = |n: &u32| (UserId::new(&format!("u{n}")).unwrap(), u64::from(*n));
         let new_readers = readers.iter().map(named).collect();
         let change = DeltaChange::Receipt { receipt: receipt(read, unread), new_readers, more_readers };
         InboxDelta { offset, log_time_ms: offset, change, token: String::new() }
     }
 
-    fn told(entry: &InboxEntry, offset: u64) -> (u32, u32, Vec<u32>, bool) {
+    fn told(entry: &InboxEntry, offset: u64) -> (u32, u32, Vec<u64>, bool) {
         match tell(entry, offset) {
             DeltaChange::Receipt { receipt, new_readers, more_readers } => {
                 let times = new_readers.into_iter().map(|(_, time)| time).collect();
@@ -205,11 +233,45 @@ mod tests {
         assert_eq!(told(&later, 0), (2, 8, vec![1, 2], false));
     }
 
+    /// The delta of a use of a message id that is kept until a log time.
+    fn of_use(kept_until_ms: u64, mut delta: InboxDelta) -> InboxDelta {
+        if let DeltaChange::Receipt { receipt, .. } = &mut delta.change {
+            receipt.kept_until_ms = Some(kept_until_ms);
+        }
+        delta
+    }
+
+    #[test]
+    fn s30_a_later_use_of_an_id_replaces_an_earlier_one() {
+        let first = join(None, of_use(100, delta(0, 5, 4, &[1, 2, 3, 4, 5], false))).unwrap();
+        let second = join(Some(first.clone()), of_use(300, delta(1, 1, 8, &[6], false))).unwrap();
+        assert_eq!(told(&second, 0), (1, 8, vec![6], false), "nothing of the earlier use is left");
+        assert_eq!(join(Some(second.clone()), of_use(100, delta(2, 6, 3, &[7], false))), None, "an earlier use, late");
+        let third = join(Some(second), of_use(300, delta(3, 2, 7, &[8], false))).unwrap();
+        assert_eq!(told(&third, 0), (2, 7, vec![6, 8], false));
+        let unknown = join(Some(first), delta(4, 6, 3, &[6], false)).unwrap();
+        assert_eq!(told(&unknown, 4), (6, 3, vec![6], false), "from a time when no use was named: the same");
+    }
+
+    #[test]
+    fn s32_a_reader_whom_the_entry_does_not_name_changes_it_with_the_same_counts() {
+        let entry = join(None, delta(0, 1, 9, &[1], false)).unwrap();
+        let entry = join(Some(entry), delta(1, 1, 9, &[2], false)).unwrap();
+        assert_eq!(told(&entry, 1), (1, 9, vec![2], false), "from a fold that saw the other one first");
+        assert_eq!(join(Some(entry.clone()), delta(2, 1, 9, &[1, 2], false)), None, "both are named");
+        let entry = join(Some(entry), delta(3, 1, 9, &[1], true)).unwrap();
+        assert_eq!(told(&entry, 3), (1, 9, vec![], true), "nobody knows who the others are");
+    }
+
     #[test]
     fn s32_nobody_new_is_left_out_without_more_readers() {
         let mut entry = join(None, delta(0, 60, 940, &(0..60).collect::<Vec<_>>(), false)).unwrap();
         entry = join(Some(entry), delta(1, 120, 880, &(60..120).collect::<Vec<_>>(), false)).unwrap();
-        assert_eq!(told(&entry, 1), (120, 880, (60..120).collect(), false), "whoever saw the first gets the rest");
+        assert_eq!(
+            told(&entry, 1),
+            (120, 880, (60..120).collect::<Vec<u64>>(), false),
+            "whoever saw the first gets the rest"
+        );
         assert_eq!(told(&entry, 0), (120, 880, (20..120).collect(), true), "20 are no more named");
         assert_eq!(told(&entry, 2), (120, 880, vec![], false));
         entry = join(Some(entry), delta(2, 400, 600, &(120..220).collect::<Vec<_>>(), true)).unwrap();

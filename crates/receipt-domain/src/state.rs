@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{GroupType, MessageId, UserId},
+    id::{ConversationId, GroupType, MessageId, UserId},
     readers::Readers,
     settings::Settings,
 };
@@ -25,6 +25,9 @@ pub struct Progress {
     pub messages: u64,
     /// Receipts counted, also of messages that have expired since.
     pub receipts: u64,
+    /// The offset of a record of receipts.conversations that is applied, but for the reads that waited for its message and
+    /// are still to be counted. Its offset has not moved.
+    pub releasing: Option<u64>,
 }
 
 impl Progress {
@@ -32,7 +35,7 @@ impl Progress {
     /// have otherwise, and without the receipts of messages that had expired.
     #[must_use]
     pub fn logical(&self) -> Self {
-        Self { conversations_offset: 0, reads_offset: 0, receipts: 0, ..self.clone() }
+        Self { conversations_offset: 0, reads_offset: 0, receipts: 0, releasing: None, ..self.clone() }
     }
 }
 
@@ -73,10 +76,11 @@ pub struct Group {
     pub leaves: u32,
 }
 
-/// A one-to-one conversation: a group of two, whose ordinals are 0 and 1.
+/// A one-to-one conversation: a group of two, whose ordinals are 0 and 1. In a note to oneself both parties are the same
+/// user, who has the ordinal 0 (S8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OneToOne {
-    /// The first message's sender, and its peer.
+    /// The first message's sender, and its peer; twice the same user in a note to oneself.
     pub parties: [UserId; 2],
     /// Log time at the first message.
     pub first_log_time_ms: u64,
@@ -88,6 +92,20 @@ pub struct OneToOne {
 }
 
 impl OneToOne {
+    /// Whether it is a note to oneself, in which nobody else may send (S8).
+    #[must_use]
+    pub fn is_note(&self) -> bool {
+        let [first, second] = &self.parties;
+        first == second
+    }
+
+    /// Whether these two are its parties, in either order (S8).
+    #[must_use]
+    pub fn is_between(&self, sender: &UserId, peer: &UserId) -> bool {
+        let [first, second] = &self.parties;
+        (sender, peer) == (first, second) || (sender, peer) == (second, first)
+    }
+
     /// The party's ordinal.
     #[must_use]
     pub fn ordinal(&self, user: &UserId) -> Option<u32> {
@@ -181,6 +199,9 @@ pub struct Message {
     pub leaves_applied: u32,
     /// Of the audience, by the entries applied: those who left and have not read it.
     pub left_unread: u32,
+    /// Of the audience, by the entries applied: those who read it and have left. `None` in a row that was written before
+    /// this was counted and has not been brought up to date since.
+    pub read_left: Option<u32>,
     /// Who has read it.
     pub readers: Readers,
 }
@@ -201,6 +222,43 @@ pub enum Audience {
 }
 
 impl Message {
+    /// Entries that the group's leave log had at the message, at least: no entry before them changes it. Each ordinal
+    /// below the group's next one was a member at the message or has its entry before it.
+    #[must_use]
+    pub fn leaves_before(&self) -> u32 {
+        match &self.audience {
+            Audience::Members { next_ordinal, sender } => {
+                next_ordinal.saturating_sub(self.audience_size).saturating_sub(u32::from(sender.is_some()))
+            }
+            Audience::Listed(_) => 0,
+        }
+    }
+
+    /// The first entry of the group's leave log that is still to be looked at for it.
+    #[must_use]
+    pub fn leaves_from(&self) -> u32 {
+        if self.read_left.is_some() { self.leaves_applied } else { self.leaves_before().min(self.leaves_applied) }
+    }
+
+    /// Whether entries of a leave log of this length are still to be looked at for it.
+    #[must_use]
+    pub fn is_behind(&self, leaves: u32) -> bool {
+        self.leaves_applied < leaves || (self.read_left.is_none() && self.leaves_from() < leaves)
+    }
+
+    /// A read time as it is answered, in milliseconds: the second it is kept in, but never earlier than the message
+    /// itself (S20).
+    #[must_use]
+    pub fn answered_ms(&self, read_at_s: u32) -> u64 {
+        (u64::from(read_at_s) * 1000).max(self.occurred_at_ms)
+    }
+
+    /// Up to which log time it is kept, in milliseconds; `None`: indefinitely (S30).
+    #[must_use]
+    pub fn kept_until_ms(&self, settings: &Settings) -> Option<u64> {
+        (settings.retention_ms != 0).then(|| self.log_time_ms.saturating_add(settings.retention_ms))
+    }
+
     /// Whether a membership that had not ended at the message is in its audience.
     #[must_use]
     pub fn addresses(&self, ordinal: u32) -> bool {
@@ -209,6 +267,22 @@ impl Message {
             Audience::Listed(ordinals) => ordinals.binary_search(&ordinal).is_ok(),
         }
     }
+}
+
+/// A pass over a group's messages, newest first, that brings them up to date with the group's leave log and notifies
+/// their senders (S3). It is work still to be done, and not part of the logical state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// The group.
+    pub conversation: ConversationId,
+    /// Messages at and below this position are still to be looked at.
+    pub next: u64,
+    /// Entries of the leave log when the pass began: where there are more when it ends, another pass follows.
+    pub leaves: u32,
+    /// Messages that the pass has looked at.
+    pub looked_at: u64,
+    /// No sender is notified, as all were when the state was first folded.
+    pub quiet: bool,
 }
 
 /// How far a user's up-to reads are expanded in a conversation.
@@ -233,6 +307,21 @@ pub struct WaitingRead {
     pub arrival_ms: u64,
     /// Whether it covers everything up to the message.
     pub up_to: bool,
+}
+
+impl TimeMark {
+    /// Whether a message with this log time and this time of its own was in the log, or was sent, by the time the mark
+    /// arrived: it covers no other, as nobody has read what came later (S19).
+    #[must_use]
+    pub fn reaches(&self, log_time_ms: u64, occurred_at_ms: u64) -> bool {
+        log_time_ms.min(occurred_at_ms) <= self.arrival_ms
+    }
+
+    /// What the other side is notified of, of a mark up to this time: at most its arrival (S19).
+    #[must_use]
+    pub fn reported_ms(&self, up_to_ms: u64) -> u64 {
+        up_to_ms.min(self.arrival_ms)
+    }
 }
 
 /// An up-to-time read that may cover a message that is yet to come (S19).

@@ -70,6 +70,11 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher + Default> Table<K, V, S> {
         self.slots.insert(key, Slot { value: Some(value), dirty: true });
     }
 
+    /// Deletes the row.
+    pub fn delete(&mut self, key: &K) {
+        self.slots.insert(key.clone(), Slot { value: None, dirty: true });
+    }
+
     /// Takes in what the store has under a key; what the batch has written stands.
     pub fn load(&mut self, key: K, value: Option<V>) {
         self.slots.entry(key).or_insert(Slot { value, dirty: false });
@@ -78,6 +83,11 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher + Default> Table<K, V, S> {
     /// What was written since the last call, in no order.
     pub fn dirty(&self) -> impl Iterator<Item = (&K, &V)> {
         self.slots.iter().filter(|(_, slot)| slot.dirty).filter_map(|(key, slot)| Some((key, slot.value.as_ref()?)))
+    }
+
+    /// What was deleted since the last call, in no order.
+    pub fn deleted(&self) -> impl Iterator<Item = &K> {
+        self.slots.iter().filter(|(_, slot)| slot.dirty && slot.value.is_none()).map(|(key, _)| key)
     }
 
     /// All rows, in no order.

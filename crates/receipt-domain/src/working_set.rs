@@ -11,7 +11,9 @@ use crate::{
     event::Policy,
     id::{ConversationId, GroupType, MessageId, UserId},
     readers::{ActiveChunk, ReadChunk},
-    state::{Conversation, Cursor, LeaveEntry, Member, Membership, Message, Progress, Stub, TimeMark, WaitingRead},
+    state::{
+        Conversation, Cursor, LeaveEntry, Member, Membership, Message, Progress, Stub, Sweep, TimeMark, WaitingRead,
+    },
     table::{RangeTable, Table, Unloaded},
 };
 
@@ -39,6 +41,8 @@ pub enum Need {
     Reads(ConversationNumber, Position, u32),
     /// How far a user's up-to reads are expanded.
     Cursor(ConversationNumber, UserId),
+    /// A group's pass over its messages.
+    Sweep(ConversationNumber),
     /// A group's leave log from an index on.
     Leaves(ConversationNumber, u32),
     /// The reads that wait for a message.
@@ -130,6 +134,8 @@ pub struct WorkingSet {
     pub reads: Table<(ConversationNumber, Position, u32), ReadChunk, FxBuildHasher>,
     /// By user.
     pub cursors: Table<(ConversationNumber, UserId), Cursor>,
+    /// By group; those that are not done.
+    pub sweeps: Table<ConversationNumber, Sweep, FxBuildHasher>,
     /// By index.
     pub leaves: RangeTable<ConversationNumber, u32, LeaveEntry, FxBuildHasher>,
     /// By offset in receipts.reads and place in the record.
@@ -168,6 +174,7 @@ impl WorkingSet {
             messages: Table::new(complete),
             reads: Table::new(complete),
             cursors: Table::new(complete),
+            sweeps: Table::new(complete),
             leaves: RangeTable::new(complete),
             waiting: RangeTable::new(complete),
             time_marks: RangeTable::new(complete),
@@ -187,6 +194,7 @@ impl WorkingSet {
         self.messages.settle();
         self.reads.settle();
         self.cursors.settle();
+        self.sweeps.settle();
         self.leaves.settle();
         self.waiting.settle();
         self.time_marks.settle();

@@ -9,13 +9,19 @@ use std::{
 use receipt_domain::{
     effects::Effects,
     fold::{Advance, Fold, Outcome},
-    working_set::WorkingSet,
+    working_set::{Needs, WorkingSet},
 };
 use receipt_log::{Log, StoredRecord, Topic};
 use receipt_store::Store;
 use tokio::sync::watch;
 
-use crate::{decode, error::ProjectorError, feed::Feed, partition::Offsets};
+use crate::{
+    decode,
+    error::ProjectorError,
+    feed::Feed,
+    partition::Offsets,
+    sweeper::{SLICE_MAX, SLICE_MESSAGES_MAX, Sweeper, Turn},
+};
 
 /// Records of one batch, at most.
 const BATCH_RECORDS_MAX: usize = 8192;
@@ -51,8 +57,20 @@ pub(crate) struct Folding {
     store: Store,
     feed: Feed,
     fold: Fold,
+    sweeper: Sweeper,
     /// Where it ends, if not at the log's end.
     to: Option<Offsets>,
+}
+
+/// What was done of the work that leaves have left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Swept {
+    /// A slice.
+    Slice,
+    /// Nothing, as its turn comes after so long.
+    Later(Duration),
+    /// Nothing, as there is none.
+    Nothing,
 }
 
 impl Folding {
@@ -75,7 +93,13 @@ impl Folding {
         }
         let feed = Feed::new(&log, number, applied, to);
         let fold = Fold::new(*store.settings(), rows);
-        Ok(Self { log, number, store, feed, fold, to })
+        Ok(Self { log, number, store, feed, fold, sweeper: Sweeper::new(), to })
+    }
+
+    /// Nobody is notified of what is folded, as an offline fold of what has been folded before.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.fold = self.fold.quiet();
+        self
     }
 
     /// Folds the next batch and writes it; `false`: there was nothing to fold.
@@ -131,9 +155,9 @@ impl Folding {
                 Advance::Needs(needs) => self.store.load(&needs, &mut self.fold.rows)?,
                 Advance::Stepped => {
                     if self.fold.rows.messages.len() >= BATCH_MESSAGES_MAX && self.fold.may_pause() {
-                        let applied = self.applied();
-                        self.write(Offsets { reads: applied.reads + 1, ..applied }, ends, stopped)?;
-                        ends.paused(applied);
+                        let (conversations, reads) = self.fold.taken();
+                        self.write(Offsets { conversations, reads }, ends, stopped)?;
+                        ends.paused(self.applied());
                     }
                 }
             }
@@ -149,8 +173,54 @@ impl Folding {
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
         ends.follows(std::mem::take(&mut self.fold.effects), &self.fold.rows, holds, stopped)?;
+        if self.fold.rows.sweeps.dirty().next().is_some() {
+            self.sweeper.wake();
+        }
         self.store.commit(&mut self.fold.rows)?;
         Ok(())
+    }
+
+    /// Brings some messages up to date with the leave log of their group, and notifies their senders, if it is time (S3).
+    /// Only between two batches.
+    ///
+    /// # Errors
+    /// If log or store fail, or the ends do.
+    pub(crate) fn sweep(
+        &mut self,
+        ends: &mut impl Ends,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<Swept, ProjectorError> {
+        let (number, sweep) = match self.sweeper.turn(&self.store)? {
+            Turn::Slice(number, sweep) => (number, sweep),
+            Turn::Pause(wait) => return Ok(Swept::Later(wait)),
+            Turn::Nothing => return Ok(Swept::Nothing),
+        };
+        let began = Instant::now();
+        let positions = self.store.load_messages_before(number, sweep.next, SLICE_MESSAGES_MAX, &mut self.fold.rows)?;
+        let mut ended = positions.len() < SLICE_MESSAGES_MAX;
+        let (mut next, mut looked_at) = (sweep.next, 0);
+        for (index, position) in positions.iter().enumerate() {
+            let is_kept = self.loading(|fold| fold.sweep(number, *position))?;
+            (next, looked_at) = (position.saturating_sub(1), looked_at + 1);
+            if !is_kept || (began.elapsed() >= SLICE_MAX && index + 1 < positions.len()) {
+                ended = !is_kept;
+                break;
+            }
+        }
+        self.loading(|fold| fold.swept(number, next, looked_at, ended))?;
+        self.write(self.applied(), ends, stopped)?;
+        self.sweeper.took(&sweep, began.elapsed());
+        Ok(Swept::Slice)
+    }
+
+    /// Takes a step of the fold, with all rows it needs.
+    fn loading<T>(&mut self, step: impl Fn(&mut Fold) -> Result<T, Needs>) -> Result<T, ProjectorError> {
+        loop {
+            match step(&mut self.fold) {
+                Ok(taken) => return Ok(taken),
+                Err(needs) => self.store.load(&needs, &mut self.fold.rows)?,
+            }
+        }
     }
 
     /// All up to here is folded.

@@ -21,6 +21,7 @@ mod requests;
 mod seed;
 mod side_by_side;
 mod swap;
+mod sweeper;
 mod trim;
 mod verdicts;
 mod verified;

@@ -9,7 +9,7 @@ use std::{
 use metrics::{counter, gauge};
 use prost::Message;
 use receipt_codec::row::identity::Identity;
-use receipt_domain::{effects::Effects, event::Event, fold::Outcome, working_set::WorkingSet};
+use receipt_domain::{effects::Effects, event::Event, fold::Outcome, settings::Settings, working_set::WorkingSet};
 use receipt_log::{Clock, Log, NewRecord, StoredRecord, Topic};
 use receipt_proto::v1;
 use receipt_store::{Resources, Store, StoreError};
@@ -18,7 +18,7 @@ use tokio::{runtime::Handle, sync::watch};
 use crate::{
     append, dead_letter, deltas,
     error::ProjectorError,
-    folding::{Ends, Folding},
+    folding::{Ends, Folding, Swept},
     partition::{Offsets, Partition, Phase, Request},
     replay::Replay,
     swap,
@@ -58,6 +58,8 @@ pub(crate) struct Machine {
     clock: Clock,
     /// The offset after the last tick that was appended here.
     ticked: u64,
+    /// When messages are next to be brought up to date with their group's leave log.
+    sweep_in: Duration,
     runtime: Handle,
 }
 
@@ -71,8 +73,17 @@ impl Machine {
         clock: Clock,
         runtime: Handle,
     ) -> Self {
-        let live = Live { log, partition, dead_letters: Vec::new(), serve_from: NEVER, told: Offsets::default() };
-        let mut machine = Self { folding: None, live, home, clock, ticked: 0, runtime };
+        let live = Live {
+            log,
+            partition,
+            settings: home.identity.settings,
+            dead_letters: Vec::new(),
+            serve_from: NEVER,
+            log_time_at_end_ms: 0,
+            told: Offsets::default(),
+        };
+        let sweep_in = Duration::MAX;
+        let mut machine = Self { folding: None, live, home, clock, ticked: 0, sweep_in, runtime };
         if let Err(error) = store.and_then(|store| machine.fold(store)) {
             machine.sealed_by(&error);
         }
@@ -87,6 +98,7 @@ impl Machine {
             conversations: log.end_offset(Topic::Conversations, number),
             reads: log.end_offset(Topic::Reads, number),
         };
+        self.live.log_time_at_end_ms = log_time_at_ms(log, number, self.live.serve_from.conversations);
         self.live.dead_letters.clear();
         self.live.publish(folding.applied());
         self.folding = Some(folding);
@@ -98,6 +110,34 @@ impl Machine {
         match self.home.identity.settings.retention_ms {
             0 => TICK_LAG_MAX_MS,
             retention_ms => TICK_LAG_MAX_MS.min((retention_ms / 4).max(1000)),
+        }
+    }
+
+    /// Appends a tick, where log time lags the clock by so much; else, how long until it does.
+    fn until_tick(&mut self) -> Result<Idle, ProjectorError> {
+        let Some(folding) = &self.folding else { return Err(self.sealed()) };
+        let (number, log) = (self.live.partition.number(), &self.live.log);
+        let end = log.end_offset(Topic::Conversations, number).max(self.ticked);
+        if folding.position().conversations < end {
+            // There is more, which is on its way: perhaps the last tick.
+            return Ok(Idle::Wait(ON_ITS_WAY_MAX));
+        }
+        let lag_max_ms = self.tick_lag_max_ms();
+        let lag_ms = self.clock.now_ms().saturating_sub(folding.log_time_ms());
+        if lag_ms <= lag_max_ms {
+            return Ok(Idle::Wait(Duration::from_millis(lag_max_ms - lag_ms + 1)));
+        }
+        match log.append_blocking(Topic::Conversations, number, vec![tick()]) {
+            Ok(appended) => {
+                self.ticked = appended.last().map_or(0, |tick| tick.offset + 1);
+                Ok(Idle::GoOn)
+            }
+            // A clock that jumped, or a log that does not answer: nothing is lost by waiting for it to be mended.
+            Err(error) if error.kind() == receipt_log::ErrorKind::Retry => {
+                tracing::warn!(partition = number, %error, "no tick appended");
+                Ok(Idle::Wait(Duration::from_secs(10)))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -143,8 +183,11 @@ impl Machine {
         if let Some(folding) = &self.folding {
             let replay = Replay { log: &self.live.log, partition: number, store: &store, to: folding.applied() };
             replay.run(&self.runtime, stopped, |_, _| {})?;
+            store.notify_as(Some(folding.store()))?;
             // So that little is left to be flushed while queries wait for it to be closed.
             folding.store().flush()?;
+        } else {
+            store.notify_as(None)?;
         }
         let applied = Offsets::of(store.flush()?);
         close(store)?;
@@ -184,34 +227,25 @@ impl Projection for Machine {
         if position != self.live.told {
             self.live.publish(position);
         }
-        Ok(folded)
+        self.sweep_in = Duration::MAX;
+        if self.live.partition.serves().is_err() {
+            return Ok(folded);
+        }
+        Ok(match folding.sweep(&mut self.live, stopped)? {
+            Swept::Slice => true,
+            Swept::Later(wait) => {
+                self.sweep_in = wait;
+                folded
+            }
+            Swept::Nothing => folded,
+        })
     }
 
     fn idle(&mut self) -> Result<Idle, ProjectorError> {
-        let Some(folding) = &self.folding else { return Err(self.sealed()) };
-        let (number, log) = (self.live.partition.number(), &self.live.log);
-        let end = log.end_offset(Topic::Conversations, number).max(self.ticked);
-        if folding.position().conversations < end {
-            // There is more, which is on its way: perhaps the last tick.
-            return Ok(Idle::Wait(ON_ITS_WAY_MAX));
-        }
-        let lag_max_ms = self.tick_lag_max_ms();
-        let lag_ms = self.clock.now_ms().saturating_sub(folding.log_time_ms());
-        if lag_ms <= lag_max_ms {
-            return Ok(Idle::Wait(Duration::from_millis(lag_max_ms - lag_ms + 1)));
-        }
-        match log.append_blocking(Topic::Conversations, number, vec![tick()]) {
-            Ok(appended) => {
-                self.ticked = appended.last().map_or(0, |tick| tick.offset + 1);
-                Ok(Idle::GoOn)
-            }
-            // A clock that jumped, or a log that does not answer: nothing is lost by waiting for it to be mended.
-            Err(error) if error.kind() == receipt_log::ErrorKind::Retry => {
-                tracing::warn!(partition = number, %error, "no tick appended");
-                Ok(Idle::Wait(Duration::from_secs(10)))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(match self.until_tick()? {
+            Idle::Wait(wait) => Idle::Wait(wait.min(self.sweep_in)),
+            Idle::GoOn => Idle::GoOn,
+        })
     }
 
     fn flush(&mut self) -> Result<(), ProjectorError> {
@@ -265,8 +299,11 @@ struct Live {
     log: Log,
     partition: Partition,
     dead_letters: Vec<NewRecord>,
+    settings: Settings,
     /// The log's ends when it started: it serves once it is there (R2).
     serve_from: Offsets,
+    /// Log time there, at least; 0 once it serves. What is forgotten by then is notified to nobody (S30).
+    log_time_at_end_ms: u64,
     /// How far was last told.
     told: Offsets,
 }
@@ -291,7 +328,7 @@ impl Ends for Live {
         holds: Offsets,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
-        let deltas = effects.deltas(rows);
+        let deltas = effects.deltas(rows, &self.settings, self.log_time_at_end_ms);
         let mut batches = deltas::batches(&self.log, self.partition.number(), holds, &deltas);
         if !self.dead_letters.is_empty() {
             batches.push((Topic::DeadLetter, self.partition.number(), std::mem::take(&mut self.dead_letters)));
@@ -313,6 +350,9 @@ impl Live {
     fn publish(&mut self, applied: Offsets) {
         self.told = applied;
         let serves = applied.include(&self.serve_from);
+        if serves {
+            self.log_time_at_end_ms = 0;
+        }
         self.partition.0.state.send_modify(|state| {
             state.applied = applied;
             if serves && state.phase == Phase::CatchingUp {
@@ -337,6 +377,15 @@ fn count(Effects { counters, .. }: &Effects, deltas: usize) {
     counter!("receiptd_messages_not_allowed_by_policy_total").increment(counters.not_allowed_by_policy);
     counter!("receiptd_up_to_time_on_group_total").increment(counters.up_to_time_on_group);
     counter!("receiptd_deltas_total").increment(deltas as u64);
+}
+
+/// Log time where receipts.conversations ends at this offset, at least: by its last records, as the embedded log's
+/// timestamps never fall. 0 where they cannot be read.
+fn log_time_at_ms(log: &Log, partition: u32, end: u64) -> u64 {
+    const RECORDS: u64 = 8;
+    let from = end.saturating_sub(RECORDS).max(log.start_offset(Topic::Conversations, partition));
+    let records = log.read(Topic::Conversations, partition, from, RECORDS as usize, usize::MAX).unwrap_or_default();
+    records.iter().filter_map(|record| record.timestamp_ms).max().unwrap_or_default()
 }
 
 fn tick() -> NewRecord {

@@ -73,7 +73,7 @@ impl Replay<'_> {
         mut told: impl FnMut(u64, u64),
     ) -> Result<(), ProjectorError> {
         self.check()?;
-        let mut folding = Folding::new(self.log.clone(), self.store.clone(), self.partition, Some(self.to))?;
+        let mut folding = Folding::new(self.log.clone(), self.store.clone(), self.partition, Some(self.to))?.quiet();
         let mut news = folding.news();
         let mut stopped = stopped.clone();
         let mut flushed = Instant::now();

@@ -6,14 +6,12 @@ use receipt_domain::{
     receipt::{Peer, Receipt},
 };
 
-use crate::{
-    InvalidField, conversation_id, message_id, ms_from_timestamp, timestamp_from_ms, timestamp_from_s, user_id, v1,
-};
+use crate::{InvalidField, conversation_id, message_id, ms_from_timestamp, timestamp_from_ms, user_id, v1};
 
 impl From<&Receipt> for v1::MessageReceipt {
     fn from(receipt: &Receipt) -> Self {
         let peer = receipt.peer.as_ref();
-        let read_at_s = peer.and_then(|peer| peer.read_at_s);
+        let read_at_ms = peer.and_then(|peer| peer.read_at_ms);
         Self {
             conversation_id: receipt.conversation.to_string(),
             message_id: receipt.message.to_string(),
@@ -21,8 +19,11 @@ impl From<&Receipt> for v1::MessageReceipt {
             unread_count: receipt.unread_count,
             recalled: receipt.recalled,
             peer_id: peer.map(|peer| peer.user.to_string()).unwrap_or_default(),
-            is_peer_read: read_at_s.is_some(),
-            peer_read_at: read_at_s.map(|s| timestamp_from_s(s.into())),
+            is_peer_read: read_at_ms.is_some(),
+            peer_read_at: read_at_ms.map(timestamp_from_ms),
+            audience_count: receipt.audience_count,
+            read_left_count: receipt.read_left_count,
+            kept_until: receipt.kept_until_ms.map(timestamp_from_ms),
         }
     }
 }
@@ -38,9 +39,9 @@ impl From<&Delta> for v1::ReceiptDelta {
                 change: Some(Change::Receipt(receipt.into())),
                 new_readers: new_readers
                     .iter()
-                    .map(|(user, read_at_s)| v1::Reader {
+                    .map(|(user, read_at_ms)| v1::Reader {
                         user_id: user.to_string(),
-                        read_at: Some(timestamp_from_s((*read_at_s).into())),
+                        read_at: Some(timestamp_from_ms(*read_at_ms)),
                     })
                     .collect(),
                 more_readers: *more_readers,
@@ -82,9 +83,9 @@ pub fn delta(delta: v1::ReceiptDelta) -> Result<Delta, InvalidField> {
     Ok(Delta { sender, change })
 }
 
-fn new_reader(reader: v1::Reader) -> Result<(UserId, u32), InvalidField> {
+fn new_reader(reader: v1::Reader) -> Result<(UserId, u64), InvalidField> {
     let read_at_ms = ms_from_timestamp("new_readers.read_at", &reader.read_at.unwrap_or_default())?;
-    Ok((user_id("new_readers.user_id", &reader.user_id)?, receipt_domain::time::seconds(read_at_ms)))
+    Ok((user_id("new_readers.user_id", &reader.user_id)?, read_at_ms))
 }
 
 fn message_receipt(receipt: v1::MessageReceipt) -> Result<Receipt, InvalidField> {
@@ -94,7 +95,7 @@ fn message_receipt(receipt: v1::MessageReceipt) -> Result<Receipt, InvalidField>
             let read_at_ms =
                 receipt.peer_read_at.map(|at| ms_from_timestamp("receipt.peer_read_at", &at)).transpose()?;
             let user = user_id("receipt.peer_id", peer)?;
-            Some(Peer { user, read_at_s: read_at_ms.map(receipt_domain::time::seconds) })
+            Some(Peer { user, read_at_ms })
         }
     };
     Ok(Receipt {
@@ -102,6 +103,9 @@ fn message_receipt(receipt: v1::MessageReceipt) -> Result<Receipt, InvalidField>
         message: message_id("receipt.message_id", &receipt.message_id)?,
         read_count: receipt.read_count,
         unread_count: receipt.unread_count,
+        audience_count: receipt.audience_count,
+        read_left_count: receipt.read_left_count,
+        kept_until_ms: receipt.kept_until.map(|at| ms_from_timestamp("receipt.kept_until", &at)).transpose()?,
         recalled: receipt.recalled,
         peer,
     })
@@ -121,11 +125,14 @@ mod tests {
             message: MessageId::new("m").unwrap(),
             read_count: 1,
             unread_count: 0,
+            audience_count: 2,
+            read_left_count: 1,
+            kept_until_ms: Some(9_001),
             recalled: true,
-            peer: Some(Peer { user: user("p"), read_at_s: Some(7) }),
+            peer: Some(Peer { user: user("p"), read_at_ms: Some(7_001) }),
         };
         let changes = [
-            DeltaChange::Receipt { receipt, new_readers: vec![(user("p"), 7)], more_readers: true },
+            DeltaChange::Receipt { receipt, new_readers: vec![(user("p"), 7_001)], more_readers: true },
             DeltaChange::PeerReadMark { conversation, peer: user("p"), up_to_ms: 1234 },
         ];
         for change in changes {

@@ -1,8 +1,8 @@
 //! What a batch of records changed, as one write.
 
 use receipt_codec::row::{
-    active, conversation, cursor, leave, member, memberships, message, policy, progress, read_chunk, stub, time_mark,
-    unread, waiting,
+    active, conversation, cursor, leave, member, memberships, message, policy, progress, read_chunk, stub, sweep,
+    time_mark, unread, waiting,
 };
 use receipt_domain::working_set::WorkingSet;
 use rocksdb::{DB, WriteBatch};
@@ -36,6 +36,12 @@ pub(crate) fn of(db: &DB, rows: &WorkingSet) -> Result<WriteBatch, StoreError> {
     }
     for ((number, user), row) in rows.cursors.dirty() {
         batch.put(cursor::key(*number, user), cursor::encode(row)?);
+    }
+    for (number, row) in rows.sweeps.dirty() {
+        batch.put(sweep::key(*number), sweep::encode(row)?);
+    }
+    for number in rows.sweeps.deleted() {
+        batch.delete(sweep::key(*number));
     }
     large_read_sets(db, rows, &mut batch)?;
     ranges(rows, &mut batch)?;

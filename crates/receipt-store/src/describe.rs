@@ -7,7 +7,7 @@ use receipt_codec::{
     key::Kind,
     row::{
         active, conversation, cursor, identity, inbox_entry, inbox_index, inbox_progress, leave, member, memberships,
-        message, policy, progress, read_chunk, stub, time_chunk, time_mark, unread, waiting,
+        message, policy, progress, read_chunk, stub, sweep, time_chunk, time_mark, unread, waiting,
     },
 };
 use receipt_domain::state;
@@ -158,6 +158,7 @@ fn parts(key: &[u8]) -> Result<Parts, Corrupt> {
             let (number, index) = leave::decode_key(key)?;
             Parts { more: format!("leave {index}"), ..of(number) }
         }
+        Some(Kind::Sweep) => of(sweep::decode_key(key)?),
         Some(Kind::Stub) => {
             let (number, message) = stub::decode_key(key)?;
             Parts { message: Some(message.as_str().to_owned()), ..of(number) }
@@ -241,6 +242,7 @@ pub(crate) fn row(key: &[u8], value: &[u8]) -> Result<String, Corrupt> {
         Some(Kind::Member) => shown(member::decode(value)),
         Some(Kind::Active) => shown(active::decode(value)),
         Some(Kind::Leave) => shown(leave::decode(value)),
+        Some(Kind::Sweep) => shown(sweep::decode(value)),
         Some(Kind::Stub) => shown(stub::decode(value)),
         Some(Kind::Message) => shown(message::decode(value)),
         Some(Kind::Cursor) => shown(cursor::decode(value)),

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Names what is digested; changes with it.
-const FORMAT: &[u8] = b"receipts.state.1";
+const FORMAT: &[u8] = b"receipts.state.2";
 
 /// A digest of a partition's logical state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

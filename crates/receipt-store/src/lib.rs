@@ -19,6 +19,7 @@ mod open;
 mod query;
 mod resources;
 mod store;
+mod sweep;
 mod table_file;
 mod time_index;
 mod view;

@@ -1,8 +1,8 @@
 //! Rows from RocksDB into a working set: single rows with one batched read, ranges each with a scan.
 
 use receipt_codec::row::{
-    active, conversation, cursor, leave, member, memberships, message, progress, read_chunk, stub, time_mark, unread,
-    waiting,
+    active, conversation, cursor, leave, member, memberships, message, progress, read_chunk, stub, sweep, time_mark,
+    unread, waiting,
 };
 use receipt_domain::{
     state::Progress,
@@ -56,6 +56,7 @@ fn point_key(need: &Need) -> Option<Vec<u8>> {
         Need::Messages(number, range) if range.start() == range.end() => message::key(*number, *range.start()),
         Need::Reads(number, position, chunk) => read_chunk::key(*number, *position, *chunk),
         Need::Cursor(number, user) => cursor::key(*number, user),
+        Need::Sweep(number) => sweep::key(*number),
         Need::Messages(..) | Need::Leaves(..) | Need::Waiting(..) | Need::TimeMarks(..) | Need::Unread(..) => {
             return None;
         }
@@ -88,6 +89,7 @@ fn take_point(need: &Need, value: Option<&[u8]>, rows: &mut WorkingSet) -> Resul
         Need::Cursor(number, user) => {
             rows.cursors.load((*number, user.clone()), value.map(cursor::decode).transpose()?);
         }
+        Need::Sweep(number) => rows.sweeps.load(*number, value.map(sweep::decode).transpose()?),
         Need::Leaves(..) | Need::Waiting(..) | Need::TimeMarks(..) | Need::Unread(..) => {}
     }
     Ok(())

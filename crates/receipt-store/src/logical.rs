@@ -6,7 +6,8 @@
 //! - what is expired: no query sees it, and it may be deleted or not;
 //! - what depends on the order in which the two topics were folded, and shows in no answer: the cursors of up-to reads,
 //!   the latest read time of a one-to-one conversation, how far a message has applied its group's leave log (those who
-//!   left unread are counted to the log's end), and how many receipts were ever counted, once a message has expired;
+//!   left, read or unread, are counted to the log's end), which groups' messages are still to be brought up to date with
+//!   it, and how many receipts were ever counted, once a message has expired;
 //! - where the index by time is cut into stretches.
 //!
 //! Of what is left out, [`crate::consistent`] checks what the fold goes by later.
@@ -66,7 +67,7 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
         }
         match Kind::of(key) {
             // The progress stands before all rows; the rest is said above.
-            None | Some(Kind::Identity | Kind::Progress | Kind::Cursor) => {}
+            None | Some(Kind::Identity | Kind::Progress | Kind::Cursor | Kind::Sweep) => {}
             Some(Kind::Conversation) => self.conversation(key, value, sink)?,
             Some(Kind::Memberships) => {
                 let mut stays = memberships::decode(value)?;
@@ -128,10 +129,13 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
     fn message(&mut self, key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) -> Result<(), StoreError> {
         let (number, position) = message::decode_key(key)?;
         let mut row = message::decode(value)?;
-        if let Some((id, leaves)) = self.groups.get(&number).filter(|(_, leaves)| row.leaves_applied < *leaves) {
-            row.left_unread = self.left_unread(id, &row)?;
+        if let Some((id, leaves)) = self.groups.get(&number).filter(|(_, leaves)| row.is_behind(*leaves)) {
+            let (unread, read_left) = self.counts(id, &row)?;
+            row.left_unread = row.audience_size.saturating_sub(row.readers.count()).saturating_sub(unread);
+            row.read_left = Some(read_left);
             row.leaves_applied = *leaves;
         }
+        row.read_left = Some(row.read_left.unwrap_or_default());
         // Those of a large set come with its chunks.
         let inline = match &mut row.readers {
             Readers::Inline(list) => std::mem::take(list),
@@ -158,15 +162,13 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
         Ok(())
     }
 
-    /// Those of its audience who left without having read it, by the whole leave log.
-    fn left_unread(&self, id: &ConversationId, message: &Message) -> Result<u32, StoreError> {
+    /// Those of its audience who have not read it, and those who have and left, by the whole leave log.
+    fn counts(&self, id: &ConversationId, message: &Message) -> Result<(u32, u32), StoreError> {
         let mut rows = WorkingSet::over_store(self.progress.clone(), PolicyInForce::EveryGroupType);
         let mut before = Needs::new();
         loop {
-            match unread(&Queries::new(&rows, self.settings), id, message) {
-                Ok(unread) => {
-                    return Ok(message.audience_size.saturating_sub(message.readers.count()).saturating_sub(unread));
-                }
+            match counts(&Queries::new(&rows, self.settings), id, message) {
+                Ok(counts) => return Ok(counts),
                 Err(needs) if needs == before => return Err(StoreError::Unsatisfied(format!("{needs:?}"))),
                 Err(needs) => {
                     load::load(self.db, self.options, &needs, &mut rows)?;
@@ -177,11 +179,12 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
     }
 }
 
-/// Its count of those who have not read it.
-fn unread(queries: &Queries<'_>, id: &ConversationId, message: &Message) -> Result<u32, Needs> {
+/// Its counts of those who have not read it, and of those who have and left.
+fn counts(queries: &Queries<'_>, id: &ConversationId, message: &Message) -> Result<(u32, u32), Needs> {
     // A kept message without its stub is damage, which shows in the stubs.
-    let Ok(found) = queries.find(id, &message.id, None)? else { return Ok(0) };
-    Ok(queries.receipt(&found)?.unread_count)
+    let Ok(found) = queries.find(id, &message.id, None)? else { return Ok((0, 0)) };
+    let receipt = queries.receipt(&found)?;
+    Ok((receipt.unread_count, receipt.read_left_count))
 }
 
 fn put(key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) {

@@ -18,6 +18,8 @@ pub enum MemberFilter {
     Read,
     /// Those who have not and are still members, by membership.
     Unread,
+    /// Those who left without having read it, by membership.
+    LeftUnread,
 }
 
 /// One page to be answered.
@@ -44,9 +46,9 @@ pub struct PageRequest<'a> {
 pub struct Member {
     /// Who.
     pub user: UserId,
-    /// When they read it, in seconds since 1970; readers only.
-    pub read_at_s: Option<u32>,
-    /// Whether that membership has ended; readers only.
+    /// When they read it, in milliseconds since 1970, and not before the message; readers only.
+    pub read_at_ms: Option<u64>,
+    /// Whether that membership has ended.
     pub left: bool,
 }
 
@@ -136,43 +138,36 @@ impl View<'_> {
             Ok(head) => head,
             Err(why) => return Ok(Err(PageError::Unanswerable(why))),
         };
-        let (mut readers, mut unread) = (Vec::new(), Vec::new());
-        match (request.filter, request.start) {
-            (_, Some((_, n, p))) if (n, p) != (number, position) => return Ok(Err(PageError::ForeignToken)),
-            (MemberFilter::Read, Some((PageStart::Unread { .. }, ..)))
-            | (MemberFilter::Unread, Some((PageStart::Read { .. }, ..))) => return Ok(Err(PageError::ForeignToken)),
-            (MemberFilter::Read, start) => {
-                let from = start.and_then(|(start, ..)| match start {
-                    PageStart::Read { read_at_s, ordinal } => Some(Reader { read_at_s, ordinal }),
-                    PageStart::Unread { .. } => None,
-                });
-                readers = self.readers(request, (number, position), from, limit)?;
-            }
-            (MemberFilter::Unread, start) => {
-                let from = start.and_then(|(start, ..)| match start {
-                    PageStart::Unread { ordinal } => Some(ordinal),
-                    PageStart::Read { .. } => None,
-                });
-                unread = self.ask(|queries| match queries.find(conversation, message, asker)? {
-                    Ok(found) => queries.unread(&found, from, request.latest_first, limit),
-                    Err(_) => Ok(Vec::new()),
-                })?;
-            }
+        if request.start.is_some_and(|(_, n, p)| (n, p) != (number, position)) {
+            return Ok(Err(PageError::ForeignToken));
         }
-        let next = match request.filter {
-            MemberFilter::Read => readers.get(request.size).map(|reader| (*reader).into()),
-            MemberFilter::Unread => unread.get(request.size).map(|ordinal| PageStart::Unread { ordinal: *ordinal }),
+        let start = request.start.map(|(start, ..)| start);
+        let mut entries: Vec<PageStart> = match (request.filter, start) {
+            (MemberFilter::Read, None) => self.readers(request, (number, position), None, limit)?,
+            (MemberFilter::Read, Some(PageStart::Read { read_at_s, ordinal })) => {
+                let from = Reader { read_at_s, ordinal };
+                self.readers(request, (number, position), Some(from), limit)?
+            }
+            (MemberFilter::Unread, None) => self.unread(request, None, limit)?,
+            (MemberFilter::Unread, Some(PageStart::Unread { ordinal })) => {
+                self.unread(request, Some(ordinal), limit)?
+            }
+            (MemberFilter::LeftUnread, None) => self.left_unread(request, None, limit)?,
+            (MemberFilter::LeftUnread, Some(PageStart::LeftUnread { ordinal })) => {
+                self.left_unread(request, Some(ordinal), limit)?
+            }
+            (_, Some(_)) => return Ok(Err(PageError::ForeignToken)),
         };
-        let entries = readers.iter().map(|r| (r.ordinal, Some(r.read_at_s))).chain(unread.iter().map(|o| (*o, None)));
-        let entries: Vec<(u32, Option<u32>)> = entries.take(request.size).collect();
+        let next = entries.get(request.size).copied();
+        entries.truncate(request.size);
         let members = self.ask(|queries| match queries.find(conversation, message, asker)? {
-            Ok(found) => all(&entries, |(ordinal, read_at_s)| {
-                let member = queries.member(&found, *ordinal)?;
-                Ok(member.map(|(user, left)| Member {
-                    user: user.clone(),
-                    read_at_s: *read_at_s,
-                    left: left && read_at_s.is_some(),
-                }))
+            Ok(found) => all(&entries, |entry| {
+                let (ordinal, read_at_ms) = match *entry {
+                    PageStart::Read { read_at_s, ordinal } => (ordinal, Some(found.message.answered_ms(read_at_s))),
+                    PageStart::Unread { ordinal } | PageStart::LeftUnread { ordinal } => (ordinal, None),
+                };
+                let member = queries.member(&found, ordinal)?;
+                Ok(member.map(|(user, left)| Member { user: user.clone(), read_at_ms, left }))
             }),
             Err(_) => Ok(Vec::new()),
         })?;
@@ -186,16 +181,43 @@ impl View<'_> {
         message: (u64, u64),
         from: Option<Reader>,
         limit: usize,
-    ) -> Result<Vec<Reader>, StoreError> {
+    ) -> Result<Vec<PageStart>, StoreError> {
         let inline = self.ask(|queries| {
             let found = queries.find(request.conversation, request.message, request.asker)?;
             Ok(found.map(|found| queries.inline_readers(&found, from, request.latest_first, limit)))
         })?;
-        match inline {
-            Ok(Some(readers)) => Ok(readers),
-            Ok(None) => self.readers_by_time(message, from, request.latest_first, limit),
+        let readers = match inline {
+            Ok(Some(readers)) => readers,
+            Ok(None) => self.readers_by_time(message, from, request.latest_first, limit)?,
+            Err(_) => Vec::new(),
+        };
+        Ok(readers.into_iter().map(PageStart::from).collect())
+    }
+
+    fn unread(
+        &mut self,
+        PageRequest { conversation, message, asker, latest_first, .. }: &PageRequest<'_>,
+        from: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<PageStart>, StoreError> {
+        let ordinals = self.ask(|queries| match queries.find(conversation, message, *asker)? {
+            Ok(found) => queries.unread(&found, from, *latest_first, limit),
             Err(_) => Ok(Vec::new()),
-        }
+        })?;
+        Ok(ordinals.into_iter().map(|ordinal| PageStart::Unread { ordinal }).collect())
+    }
+
+    fn left_unread(
+        &mut self,
+        PageRequest { conversation, message, asker, latest_first, .. }: &PageRequest<'_>,
+        from: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<PageStart>, StoreError> {
+        let ordinals = self.ask(|queries| match queries.find(conversation, message, *asker)? {
+            Ok(found) => queries.left_unread(&found, from, *latest_first, limit),
+            Err(_) => Ok(Vec::new()),
+        })?;
+        Ok(ordinals.into_iter().map(|ordinal| PageStart::LeftUnread { ordinal }).collect())
     }
 }
 

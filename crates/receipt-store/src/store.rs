@@ -11,11 +11,12 @@ use std::{
 use receipt_codec::row::{identity::Identity, policy};
 use receipt_domain::{
     settings::Settings,
-    working_set::{Need, PolicyInForce, WorkingSet},
+    state::Sweep,
+    working_set::{ConversationNumber, Need, PolicyInForce, Position, WorkingSet},
 };
 use rocksdb::{DB, FlushOptions, ReadOptions, checkpoint::Checkpoint};
 
-use crate::{batch, error::StoreError, horizon::Horizon, load, open, resources::Resources, view::View};
+use crate::{batch, error::StoreError, horizon::Horizon, load, open, resources::Resources, sweep, view::View};
 
 /// What a crash would come back to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -147,6 +148,38 @@ impl Store {
     /// If the store can't be read.
     pub fn load(&self, needs: &[Need], rows: &mut WorkingSet) -> Result<(), StoreError> {
         load::load(&self.0.db, &ReadOptions::default, needs, rows)
+    }
+
+    /// The first pass over a group's messages that is not done, of the groups with a number from `from` on (S3).
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn next_sweep(&self, from: ConversationNumber) -> Result<Option<(ConversationNumber, Sweep)>, StoreError> {
+        sweep::next(&self.0.db, from)
+    }
+
+    /// Of a store that was folded offline: senders are notified of those leaves that another store of the partition, at the
+    /// same offsets, has not notified them of; of all, where there is none to go by (S3). It is not flushed.
+    ///
+    /// # Errors
+    /// If one of the stores can't be read, or this one can't be written.
+    pub fn notify_as(&self, other: Option<&Self>) -> Result<(), StoreError> {
+        sweep::notify_as(&self.0.db, other.map(|other| &other.0.db))
+    }
+
+    /// Loads the last messages of a group that ask for receipts at or before a position, at most so many, and says their
+    /// positions, falling.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn load_messages_before(
+        &self,
+        number: ConversationNumber,
+        last: Position,
+        max: usize,
+        rows: &mut WorkingSet,
+    ) -> Result<Vec<Position>, StoreError> {
+        sweep::messages_before(&self.0.db, number, last, max, rows)
     }
 
     /// Writes what a batch changed, and its offsets, in one write (R2), and settles the rows.

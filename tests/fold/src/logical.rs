@@ -103,24 +103,35 @@ fn receipt(rows: &WorkingSet, queries: &Queries<'_>, found: &Found<'_>) -> Resul
     let mut read = Vec::new();
     for reader in readers(rows, queries, found) {
         let left = queries.member(found, reader.ordinal)?.is_some_and(|(_, left)| left);
-        read.push(ModelReader { user: user(reader.ordinal)?, read_at_s: reader.read_at_s.into(), left });
+        let read_at_ms = found.message.answered_ms(reader.read_at_s);
+        read.push(ModelReader { user: user(reader.ordinal)?, read_at_ms, left });
     }
     let unread = queries.unread(found, None, false, usize::MAX)?;
-    let mut backwards = queries.unread(found, None, true, usize::MAX)?;
-    backwards.reverse();
-    assert_eq!(unread, backwards, "S26: latest first is the exact reverse");
+    let left_unread = queries.left_unread(found, None, false, usize::MAX)?;
+    for (list, mut backwards) in [
+        (&unread, queries.unread(found, None, true, usize::MAX)?),
+        (&left_unread, queries.left_unread(found, None, true, usize::MAX)?),
+    ] {
+        backwards.reverse();
+        assert_eq!(*list, backwards, "S26: latest first is the exact reverse");
+    }
+    let left_unread: Vec<UserId> = left_unread.into_iter().map(user).collect::<Result<_, _>>()?;
+    assert_eq!(left_unread, left_one_by_one(rows, queries, found)?, "S28: the list and the states agree");
     Ok(Receipt {
         read_count: counts.read_count as usize,
         unread_count: counts.unread_count as usize,
+        audience_count: counts.audience_count as usize,
+        read_left_count: counts.read_left_count as usize,
+        kept_until_ms: counts.kept_until_ms,
         recalled: counts.recalled,
         peer: counts.peer.map(|peer| PeerRead {
             peer: peer.user,
-            is_peer_read: peer.read_at_s.is_some(),
-            peer_read_at_s: peer.read_at_s.map(Into::into),
+            is_peer_read: peer.read_at_ms.is_some(),
+            peer_read_at_ms: peer.read_at_ms,
         }),
         read,
         unread: unread.into_iter().map(user).collect::<Result<_, _>>()?,
-        left_unread: left_unread(rows, queries, found)?,
+        left_unread,
     })
 }
 
@@ -139,8 +150,8 @@ fn readers(rows: &WorkingSet, queries: &Queries<'_>, found: &Found<'_>) -> Vec<R
     readers
 }
 
-/// Asked user by user, as nothing lists them.
-fn left_unread(rows: &WorkingSet, queries: &Queries<'_>, found: &Found<'_>) -> Result<Vec<UserId>, Needs> {
+/// Those who left without reading, asked user by user.
+fn left_one_by_one(rows: &WorkingSet, queries: &Queries<'_>, found: &Found<'_>) -> Result<Vec<UserId>, Needs> {
     let mut left = Vec::new();
     for ((number, user), _) in rows.memberships.rows() {
         if *number == found.conversation.number && queries.reader_state(found, user)? == ReaderState::LeftUnread {

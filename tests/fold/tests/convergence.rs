@@ -55,7 +55,7 @@ fn converges(history: &History) -> Result<(), TestCaseError> {
             prop_assert!(same, "{:?}: {:?}, in the model {:?}", pick, outcome, model.results().get(pick.index));
         }
         if outcomes.len() == 1 {
-            deltas_agree(&fold.effects.deltas(&fold.rows), &state)?;
+            deltas_agree(&fold.effects.deltas(&fold.rows, &history.settings, 0), &state)?;
         }
         outcomes_agree(history, stage.reads, &model, &Queries::new(&fold.rows, &history.settings))
     })
@@ -64,11 +64,17 @@ fn converges(history: &History) -> Result<(), TestCaseError> {
 /// S32: after a batch of one record, a delta tells the message's counts as they are.
 fn deltas_agree(deltas: &[Delta], state: &LogicalState) -> Result<(), TestCaseError> {
     for delta in deltas {
-        let DeltaChange::Receipt { receipt, .. } = &delta.change else { continue };
+        let DeltaChange::Receipt { receipt, new_readers, .. } = &delta.change else { continue };
         let message = state.conversations.get(&receipt.conversation).and_then(|c| c.messages.get(&receipt.message));
         let Some(receipt_model::Status::Kept(kept)) = message.map(|message| &message.status) else { continue };
         let told = (receipt.read_count as usize, receipt.unread_count as usize, receipt.recalled);
         prop_assert_eq!(told, (kept.read_count, kept.unread_count, kept.recalled), "S32: {:?}", delta);
+        let told = (receipt.audience_count as usize, receipt.read_left_count as usize, receipt.kept_until_ms);
+        prop_assert_eq!(told, (kept.audience_count, kept.read_left_count, kept.kept_until_ms), "S24: {:?}", delta);
+        for (user, read_at_ms) in new_readers {
+            let reader = kept.read.iter().find(|reader| reader.user == *user);
+            prop_assert_eq!(reader.map(|reader| reader.read_at_ms), Some(*read_at_ms), "S20: {:?}", delta);
+        }
     }
     Ok(())
 }

@@ -25,7 +25,8 @@
 //! - A mark up to an id names whichever message had that id when S16 holds for it; by the windows, only one can.
 //! - Of marks up to a time, those by the two parties that arrived no more than `early_window` before the log time of
 //!   the conversation's first message make the highest mark, for ever; a mark made up to a message does not (S19).
-//! - The highest mark is in milliseconds; it is no read time.
+//! - The highest mark is in milliseconds; it is no read time. In a note to oneself there is none.
+//! - A note to oneself is one-to-one, with its sender as the peer, who never reads it (S8).
 //! - A message that does not ask answers NOT_REQUESTED also while it is expired (S25's order).
 //! - A record that cannot be read, in either topic, is no event; in receipts.conversations its arrival moves log time.
 

@@ -230,11 +230,13 @@ fn show(receipt: &Receipt) -> String {
     let readers: Vec<_> = receipt
         .read
         .iter()
-        .map(|reader| format!("{}@{}{}", reader.user, second(reader.read_at_s), if reader.left { "*" } else { "" }))
+        .map(|reader| {
+            format!("{}@{}{}", reader.user, second(reader.read_at_ms / 1000), if reader.left { "*" } else { "" })
+        })
         .collect();
     assert_eq!((receipt.read_count, receipt.unread_count), (receipt.read.len(), receipt.unread.len()), "R3");
     if let Some(peer) = &receipt.peer {
-        assert_eq!(peer.peer_read_at_s, receipt.read.first().map(|reader| reader.read_at_s), "S19");
+        assert_eq!(peer.peer_read_at_ms, receipt.read.first().map(|reader| reader.read_at_ms), "S19");
         assert_eq!(peer.is_peer_read, receipt.read_count == 1, "S19");
     }
     let recalled = if receipt.recalled { ", recalled" } else { "" };

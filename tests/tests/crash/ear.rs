@@ -78,12 +78,12 @@ async fn listen(mut client: Receipts, sender: String, heard: Arc<Mutex<Heard>>) 
 }
 
 /// Waits until every sender has been told what must be there in the end of these conversations.
-pub(crate) async fn last_words(heard: &[(String, Arc<Mutex<Heard>>)], part: &Part<'_>, exact: bool) {
+pub(crate) async fn last_words(heard: &[(String, Arc<Mutex<Heard>>)], part: &Part<'_>) {
     let mut waiting: Vec<_> = heard.iter().collect();
     let start = std::time::Instant::now();
     until("every sender's last word", LAST_WORD_MAX * 2, async || {
         let differences =
-            |(sender, heard): &(String, Arc<Mutex<Heard>>)| heard.lock().unwrap().differences(sender, part, exact);
+            |(sender, heard): &(String, Arc<Mutex<Heard>>)| heard.lock().unwrap().differences(sender, part);
         waiting.retain(|one| !differences(one).is_empty());
         if start.elapsed() > LAST_WORD_MAX {
             let left: Vec<String> = waiting.iter().flat_map(|one| differences(one)).collect();

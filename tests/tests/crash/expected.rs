@@ -56,12 +56,19 @@ impl Expected {
         u32::try_from(self.unread.len()).unwrap()
     }
 
+    /// Nothing has happened to it that its sender is notified of.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.readers.is_empty() && self.left_unread.is_empty() && !self.recalled
+    }
+
     /// How a receipt differs.
     pub(crate) fn differs(&self, receipt: &v1::MessageReceipt) -> Option<String> {
         let peer_time = self.readers.first().filter(|_| self.peer.is_some()).map(|reader| reader.time);
         let told_time = receipt.peer_read_at.map(|at| u32::try_from(at.seconds).unwrap());
         let same = receipt.read_count == self.read_count()
             && receipt.unread_count == self.unread_count()
+            && receipt.audience_count as usize == self.readers.len() + self.unread.len() + self.left_unread.len()
+            && receipt.read_left_count as usize == self.readers.iter().filter(|reader| reader.left).count()
             && receipt.recalled == self.recalled
             && receipt.peer_id == self.peer.clone().unwrap_or_default()
             && receipt.is_peer_read == peer_time.is_some()

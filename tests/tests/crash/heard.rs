@@ -87,9 +87,8 @@ impl Heard {
         }
     }
 
-    /// How the last word on each of a sender's messages differs from what must be there in the end. A leave is told with
-    /// the next delta only (S3), so an unread count may still hold who left; `exact`: it has been told.
-    pub(crate) fn differences(&self, sender: &str, part: &Part<'_>, exact: bool) -> Vec<String> {
+    /// How the last word on each of a sender's messages differs from what must be there in the end.
+    pub(crate) fn differences(&self, sender: &str, part: &Part<'_>) -> Vec<String> {
         let mut differences = self.wrong.clone();
         for (id, conversation) in part {
             for (number, message) in conversation.messages.iter().enumerate() {
@@ -99,10 +98,10 @@ impl Heard {
                 let wanted = expected(conversation, number);
                 let word = self.messages.get(&((*id).to_owned(), message_id(number)));
                 let why = match word {
-                    None if !message.asks || (wanted.readers.is_empty() && !wanted.recalled) => None,
+                    None if !message.asks || wanted.is_unchanged() => None,
                     None => Some("nothing was said".to_owned()),
                     Some(_) if !message.asks => Some("said though it does not ask".to_owned()),
-                    Some(word) => word.differs(&wanted, exact),
+                    Some(word) => word.differs(&wanted),
                 };
                 differences.extend(why.map(|why| format!("{sender} of {id}/{number}: {why}")));
             }
@@ -123,13 +122,8 @@ impl Heard {
 }
 
 impl LastWord {
-    fn differs(&self, wanted: &Expected, exact: bool) -> Option<String> {
-        let left = if exact { 0 } else { u32::try_from(wanted.left_unread.len()).unwrap() };
-        let unread = wanted.unread_count();
+    fn differs(&self, wanted: &Expected) -> Option<String> {
         let mut receipt = self.receipt.clone();
-        if (unread..=unread + left).contains(&receipt.unread_count) {
-            receipt.unread_count = unread;
-        }
         // A time may move back, and nobody is told of that alone (S18).
         let peer_time = wanted.readers.first().and_then(|reader| reader.time).filter(|_| wanted.peer.is_some());
         if let (Some(time), Some(told)) = (peer_time, &mut receipt.peer_read_at) {

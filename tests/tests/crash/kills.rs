@@ -18,12 +18,11 @@ use receipt_tests::{random::Random, server::Receipts};
 use tokio::task::JoinSet;
 
 use crate::{
-    client::{Call, Client},
+    client::Client,
     compare::{self, Report},
     ear::{self, Ear},
-    expected::expected,
     load::{Load, user},
-    oracle::{Oracle, message_id},
+    oracle::Oracle,
     site::{FOLD_MAX, Site, Victim, setting},
 };
 
@@ -88,13 +87,12 @@ async fn under_load(mut site: Site, mut victims: Vec<Victim>, random: &mut Rando
         }
         report.assert_same();
     }
-    last_readers(&load).await;
     let last = compare(&site, &load.oracle, &ears, &Compared::all(&load.oracle), random).await;
     println!("in the end: {last:?}");
     last.assert_same();
     report.add(last);
     let oracle = load.oracle.lock().unwrap();
-    ear::last_words(&ear::all(&ears), &oracle.all(), true).await;
+    ear::last_words(&ear::all(&ears), &oracle.all()).await;
     let told = ears.iter().map(|ear| ear.heard.lock().unwrap().deltas).sum::<u64>();
     let messages = oracle.0.values().map(|conversation| conversation.messages.len()).sum::<usize>();
     let (seconds, totals) = (start.elapsed().as_secs_f64(), &load.totals);
@@ -184,38 +182,6 @@ async fn compare(
     let counted = oracle.part(&compared.counted);
     compare::counts(&mut client, &counted, &mut report).await;
     compare::lists(&mut client, &oracle.part(&compared.listed), random, &mut report).await;
-    ear::last_words(&ear::all(ears), &counted, false).await;
+    ear::last_words(&ear::all(ears), &counted).await;
     report
-}
-
-/// One more reader of each message that somebody has not read, though they may have left, so that every sender's last word also
-/// tells who has left.
-async fn last_readers(load: &Load) {
-    let mut calls = Vec::new();
-    for (id, conversation) in &mut load.oracle.lock().unwrap().0 {
-        for number in 0..conversation.messages.len() {
-            let wanted = expected(conversation, number);
-            let mut others = wanted.unread.iter().chain(&wanted.left_unread);
-            let Some(user_id) = others.next().filter(|_| conversation.messages[number].asks) else { continue };
-            conversation.read(user_id, number, None);
-            calls.push(Call::Receipts(receipt_proto::v1::SendMessageReadReceiptsRequest {
-                user_id: user_id.clone(),
-                conversation_id: id.clone(),
-                message_ids: vec![message_id(number)],
-                wait: false,
-            }));
-        }
-    }
-    let mut tasks = JoinSet::new();
-    for part in calls.chunks(calls.len().div_ceil(8).max(1)) {
-        let (part, mut client) = (part.to_vec(), load.client.clone());
-        tasks.spawn(async move {
-            for call in part {
-                client.acknowledged(&call).await;
-            }
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended.expect("acknowledged");
-    }
 }

@@ -88,7 +88,7 @@ async fn a_rebuild_under_load_fails_no_query_and_changes_no_answer() {
         let mut client = Receipts::new(site.channel());
         compare::counts(&mut client, &oracle.all(), &mut report).await;
         compare::lists(&mut client, &oracle.part(&active), &mut random, &mut report).await;
-        ear::last_words(&ear::all(&ears), &oracle.all(), false).await;
+        ear::last_words(&ear::all(&ears), &oracle.all()).await;
         report.assert_same();
     }
     let (totals, seconds) = (&load.totals, start.elapsed().as_secs_f64());

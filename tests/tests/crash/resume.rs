@@ -71,7 +71,7 @@ async fn s34_clients_cut_at_random_moments_miss_nothing() {
     site.server().folded(FOLD_MAX).await;
     calm.store(true, Ordering::Relaxed);
     proxy.calm.store(true, Ordering::Relaxed);
-    last_words(&heard, &oracle.all(), true).await;
+    last_words(&heard, &oracle.all()).await;
     let (mut client, mut report) = (Receipts::new(site.channel()), Report::default());
     compare::counts(&mut client, &oracle.all(), &mut report).await;
     compare::lists(&mut client, &oracle.part(&["g0".to_owned()]), &mut random, &mut report).await;

@@ -1,4 +1,4 @@
-//! What one sender is told on a stream, and whether that is what a query answers.
+//! What one sender is notified of on a stream, and whether that is what a query answers.
 
 use std::{
     collections::HashMap,
@@ -32,14 +32,6 @@ pub(crate) struct Told {
     pub(crate) deltas: u64,
     /// What a stream must never say.
     wrong: Vec<String>,
-}
-
-/// A message, and what a query answers of it.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) receipt: v1::MessageReceipt,
-    /// Those who left without reading: whose leave may not have been told (S3).
-    pub(crate) left_unread: u32,
 }
 
 /// A sender who listens; ended with its handle.
@@ -116,22 +108,16 @@ impl Told {
     }
 
     /// How the last word on each of the sender's messages differs from what a query answers.
-    pub(crate) fn differences(&self, messages: &[Asked]) -> Vec<String> {
+    pub(crate) fn differences(&self, messages: &[v1::MessageReceipt]) -> Vec<String> {
         let mut differences = self.wrong.clone();
         let mut known = 0;
-        for Asked { receipt, left_unread } in messages {
+        for receipt in messages {
             let word = self.words.get(&(receipt.conversation_id.clone(), receipt.message_id.clone()));
             known += usize::from(word.is_some());
             let why = match word {
-                None if receipt.read_count == 0 => None,
+                None if receipt.unread_count == receipt.audience_count => None,
                 None => Some("nothing was told".to_owned()),
-                Some(word) => {
-                    let mut last = word.receipt.clone();
-                    if (receipt.unread_count..=receipt.unread_count + left_unread).contains(&last.unread_count) {
-                        last.unread_count = receipt.unread_count;
-                    }
-                    (last != *receipt).then(|| format!("told {:?}", word.receipt))
-                }
+                Some(word) => (word.receipt != *receipt).then(|| format!("told {:?}", word.receipt)),
             };
             differences.extend(why.map(|why| format!("{why}, is {receipt:?}")));
         }
@@ -139,14 +125,5 @@ impl Told {
             differences.push(format!("told of {} messages that are not the sender's", self.words.len() - known));
         }
         differences
-    }
-
-    /// Of how many messages the last word is what a query answers, with the leaves since.
-    pub(crate) fn exact(&self, messages: &[Asked]) -> usize {
-        let of = |asked: &&Asked| {
-            let key = (asked.receipt.conversation_id.clone(), asked.receipt.message_id.clone());
-            self.words.get(&key).is_some_and(|word| word.receipt == asked.receipt)
-        };
-        messages.iter().filter(of).count()
     }
 }

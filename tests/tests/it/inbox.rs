@@ -67,7 +67,7 @@ impl World {
                 if step.recalled {
                     self.recalled.insert(key);
                 }
-                let named = (before..now).take(100).map(|n| (id(&format!("u{n}")), n)).collect();
+                let named = (before..now).take(100).map(|n| (id(&format!("u{n}")), n.into())).collect();
                 DeltaChange::Receipt {
                     receipt: receipt(step.message, now, self.recalled.contains(&key)),
                     new_readers: named,
@@ -86,7 +86,17 @@ fn name(message: u8) -> String {
 
 fn receipt(message: u8, read_count: u32, recalled: bool) -> Receipt {
     let unread_count = 100_000 - read_count;
-    Receipt { conversation: id("c"), message: id(&name(message)), read_count, unread_count, recalled, peer: None }
+    Receipt {
+        conversation: id("c"),
+        message: id(&name(message)),
+        read_count,
+        unread_count,
+        audience_count: 100_000,
+        read_left_count: 0,
+        kept_until_ms: Some(1),
+        recalled,
+        peer: None,
+    }
 }
 
 fn message_of(delta: &InboxDelta) -> String {

@@ -6,7 +6,9 @@
 mod inbox;
 mod layers;
 mod past;
+mod pieces;
 mod projector;
+mod reused_ids;
 mod snapshot;
 mod store_altered;
 mod store_compare;

@@ -99,12 +99,12 @@ impl Group {
     fn expected(&self, filter: MemberFilter) -> Vec<Member> {
         if filter == MemberFilter::Unread {
             let unread = (0..MEMBERS).filter(|ordinal| !self.read.contains_key(ordinal));
-            return unread.map(|ordinal| Member { user: user(ordinal), read_at_s: None, left: false }).collect();
+            return unread.map(|ordinal| Member { user: user(ordinal), read_at_ms: None, left: false }).collect();
         }
         let mut readers: Vec<(u32, u32)> = self.read.iter().map(|(ordinal, second)| (*second, *ordinal)).collect();
         readers.sort_unstable();
-        let start_s = u32::try_from(START_MS / 1000).unwrap();
-        let member = |(second, ordinal)| Member { user: user(ordinal), read_at_s: Some(start_s + second), left: false };
+        let read_at_ms = |second| Some(START_MS / 1000 * 1000 + u64::from(second) * 1000);
+        let member = |(second, ordinal)| Member { user: user(ordinal), read_at_ms: read_at_ms(second), left: false };
         readers.into_iter().map(member).collect()
     }
 

@@ -40,19 +40,27 @@ fn users(history: &History, state: &LogicalState) -> Vec<UserId> {
 fn read_list(receipt: &Receipt) -> Vec<Member> {
     let member = |reader: &receipt_model::Reader| Member {
         user: reader.user.clone(),
-        read_at_s: Some(u32::try_from(reader.read_at_s).unwrap()),
+        read_at_ms: Some(reader.read_at_ms),
         left: reader.left,
     };
     receipt.read.iter().map(member).collect()
 }
 
 fn unread_list(receipt: &Receipt) -> Vec<Member> {
-    receipt.unread.iter().map(|user| Member { user: user.clone(), read_at_s: None, left: false }).collect()
+    receipt.unread.iter().map(|user| Member { user: user.clone(), read_at_ms: None, left: false }).collect()
 }
 
-/// S26, S27: both lists, in both orders, by pages of one, two and three.
+fn left_unread_list(receipt: &Receipt) -> Vec<Member> {
+    receipt.left_unread.iter().map(|user| Member { user: user.clone(), read_at_ms: None, left: true }).collect()
+}
+
+/// S26, S27: all lists, in both orders, by pages of one, two and three.
 fn lists_agree(view: &mut View<'_>, asked: &Asked<'_>, receipt: &Receipt) -> Checked {
-    for (filter, expected) in [(MemberFilter::Read, read_list(receipt)), (MemberFilter::Unread, unread_list(receipt))] {
+    for (filter, expected) in [
+        (MemberFilter::Read, read_list(receipt)),
+        (MemberFilter::Unread, unread_list(receipt)),
+        (MemberFilter::LeftUnread, left_unread_list(receipt)),
+    ] {
         for (size, latest_first) in [(1, false), (2, false), (3, false), (1, true), (2, true), (3, true)] {
             let Asked { conversation, message, asker, .. } = *asked;
             let list = List { conversation, message, asker, filter, latest_first, size };
@@ -69,8 +77,8 @@ fn lists_agree(view: &mut View<'_>, asked: &Asked<'_>, receipt: &Receipt) -> Che
 /// S27: a token is refused for another list, and for another message.
 fn foreign_tokens_are_refused(view: &mut View<'_>, asked: &Asked<'_>) -> Checked {
     let Asked { conversation, message, asker, .. } = *asked;
-    let (filter, other) = (MemberFilter::Read, MemberFilter::Unread);
-    for (filter, other) in [(filter, other), (other, filter)] {
+    let (read, unread, left_unread) = (MemberFilter::Read, MemberFilter::Unread, MemberFilter::LeftUnread);
+    for (filter, other) in [(read, unread), (unread, read), (unread, left_unread), (left_unread, unread)] {
         let list = List { conversation, message, asker, filter, latest_first: false, size: 1 };
         let page = list.page(view, None);
         let Some(next) = page.next else { continue };
@@ -92,7 +100,7 @@ fn foreign_tokens_are_refused(view: &mut View<'_>, asked: &Asked<'_>) -> Checked
 fn states_agree(view: &mut View<'_>, asked: &Asked<'_>, receipt: &Receipt, users: &[UserId]) -> Checked {
     let expected = users.iter().map(|user| {
         if let Some(reader) = receipt.read.iter().find(|reader| reader.user == *user) {
-            ReaderState::Read(u32::try_from(reader.read_at_s).unwrap())
+            ReaderState::Read(reader.read_at_ms)
         } else if receipt.unread.contains(user) {
             ReaderState::Unread
         } else if receipt.left_unread.contains(user) {
@@ -120,8 +128,10 @@ fn receipt_agrees(view: &mut View<'_>, asked: &Asked<'_>) -> Checked {
             let counts = counts.unwrap();
             let got = (counts.read_count as usize, counts.unread_count as usize, counts.recalled);
             prop_assert_eq!(got, (receipt.read_count, receipt.unread_count, receipt.recalled));
-            let peer = counts.peer.map(|peer| (peer.user, peer.read_at_s.map(u64::from)));
-            let expected = receipt.peer.as_ref().map(|peer| (peer.peer.clone(), peer.peer_read_at_s));
+            let got = (counts.audience_count as usize, counts.read_left_count as usize, counts.kept_until_ms);
+            prop_assert_eq!(got, (receipt.audience_count, receipt.read_left_count, receipt.kept_until_ms));
+            let peer = counts.peer.map(|peer| (peer.user, peer.read_at_ms));
+            let expected = receipt.peer.as_ref().map(|peer| (peer.peer.clone(), peer.peer_read_at_ms));
             prop_assert_eq!(peer, expected);
         }
     }

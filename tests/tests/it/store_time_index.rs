@@ -49,7 +49,7 @@ fn readers_in_order(reads: &[(u32, u32)], members: u32, batch: usize) -> Result<
     latest_first.reverse();
     let walked = list.walk(&mut view);
     prop_assert_eq!(&walked, &latest_first, "latest first is the exact reverse");
-    let second = |member: &receipt_store::Member| member.read_at_s.map(|s| s - (START_MS / 1000) as u32);
+    let second = |member: &receipt_store::Member| member.read_at_ms.map(|ms| ((ms - START_MS) / 1000) as u32);
     let walked: Vec<_> = walked.iter().map(|member| (second(member), member.user.clone())).collect();
     let wanted: Vec<_> = wanted.into_iter().map(|(second, reader)| (Some(second), user(reader))).collect();
     prop_assert_eq!(walked, wanted);

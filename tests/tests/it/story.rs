@@ -71,8 +71,9 @@ fn is_status(status: Option<&Status>, now: &MessageNow) -> bool {
         | (Some(Status::NotRequested), Err(Unanswerable::NotRequested))
         | (Some(Status::Expired), Err(Unanswerable::Expired)) => true,
         (Some(Status::Kept(kept)), Ok(answer)) => {
-            let readers = answer.readers.iter().map(|reader| (&reader.user, u64::from(reader.read_at_s), reader.left));
-            let same_readers = readers.eq(kept.read.iter().map(|reader| (&reader.user, reader.read_at_s, reader.left)));
+            let readers = answer.readers.iter().map(|reader| (&reader.user, reader.read_at_ms, reader.left));
+            let same_readers =
+                readers.eq(kept.read.iter().map(|reader| (&reader.user, reader.read_at_ms, reader.left)));
             let receipt = &answer.receipt;
             let counts = (receipt.read_count as usize, receipt.unread_count as usize, receipt.recalled);
             same_readers
@@ -84,13 +85,13 @@ fn is_status(status: Option<&Status>, now: &MessageNow) -> bool {
 }
 
 /// What comes of what happened, since the message was last sent.
-fn by_happenings(life: &MessageLife) -> (BTreeMap<UserId, u32>, BTreeSet<UserId>, bool) {
+fn by_happenings(life: &MessageLife) -> (BTreeMap<UserId, u64>, BTreeSet<UserId>, bool) {
     let sent = life.happenings.iter().rposition(|one| matches!(one.what, What::Sent { .. })).unwrap_or(0);
     let (mut readers, mut left_unread, mut recalled) = (BTreeMap::new(), BTreeSet::new(), false);
     for happening in &life.happenings[sent..] {
         match &happening.what {
-            What::Read { user, read_at_s, before_s, .. } => {
-                assert_eq!(readers.insert(user.clone(), *read_at_s), *before_s, "{:#?}", life.happenings);
+            What::Read { user, read_at_ms, before_ms, .. } => {
+                assert_eq!(readers.insert(user.clone(), *read_at_ms), *before_ms, "{:#?}", life.happenings);
                 left_unread.remove(user);
             }
             What::Left { user, had_read } => {
@@ -118,7 +119,7 @@ fn is_told_right(history: &History) -> Result<(), TestCaseError> {
         prop_assert_eq!(now.log_time_ms, state.log_time_ms);
         if let Ok(answer) = &now.answer {
             let (readers, left_unread, recalled) = by_happenings(&story.watcher);
-            let there: BTreeMap<_, _> = answer.readers.iter().map(|one| (one.user.clone(), one.read_at_s)).collect();
+            let there: BTreeMap<_, _> = answer.readers.iter().map(|one| (one.user.clone(), one.read_at_ms)).collect();
             prop_assert_eq!(readers, there, "{:#?}", story.watcher.happenings);
             let there: BTreeSet<_> = answer.left_unread.iter().cloned().collect();
             prop_assert_eq!(left_unread, there, "{:#?}", story.watcher.happenings);

@@ -74,6 +74,9 @@ impl Site {
                 message: id(message),
                 read_count: *read_count,
                 unread_count: 1_000 - read_count,
+                audience_count: 1_000,
+                read_left_count: 0,
+                kept_until_ms: Some(1),
                 recalled: false,
                 peer: None,
             };

@@ -6,6 +6,7 @@ mod dead_letters;
 mod events;
 mod harness;
 mod inputs;
+mod leaves;
 mod outside;
 mod pages;
 mod partitions;

@@ -7,10 +7,12 @@ use receipt_domain::{id::UserId, inbox::InboxEntry};
 use crate::{
     codec,
     error::Corrupt,
+    format1::InboxEntry1,
     key::{Kind, Parser, Writer, id},
 };
 
 const WHAT: &str = "inbox entry";
+const VERSION: u8 = 2;
 
 /// The row's key; a sender's rows are ordered by offset.
 #[must_use]
@@ -33,7 +35,7 @@ pub fn decode_key(key: &[u8]) -> Result<(UserId, u64), Corrupt> {
 /// # Errors
 /// Never, with this type.
 pub fn encode(row: &InboxEntry) -> Result<Vec<u8>, Corrupt> {
-    codec::encode(WHAT, row)
+    codec::encode_as(VERSION, WHAT, row)
 }
 
 /// The row in a value.
@@ -41,7 +43,10 @@ pub fn encode(row: &InboxEntry) -> Result<Vec<u8>, Corrupt> {
 /// # Errors
 /// If it is no such row.
 pub fn decode(value: &[u8]) -> Result<InboxEntry, Corrupt> {
-    codec::decode(WHAT, value)
+    match codec::version(value) {
+        Some(1) => codec::decode::<InboxEntry1>(WHAT, value).map(Into::into),
+        _ => codec::decode_as(VERSION, WHAT, value),
+    }
 }
 
 #[cfg(test)]
@@ -72,29 +77,41 @@ mod tests {
             message: MessageId::new("m1").unwrap(),
             read_count: 300,
             unread_count: 2,
+            audience_count: 303,
+            read_left_count: 4,
+            kept_until_ms: Some(1_700_000_000_000),
             recalled: true,
-            peer: Some(Peer { user: user("bob"), read_at_s: Some(1_700_000_000) }),
+            peer: Some(Peer { user: user("bob"), read_at_ms: Some(1_700_000_000_500) }),
         };
         let entry = InboxEntry {
             log_time_ms: 1_700_000_000_000,
             told: Told::Receipt(receipt.clone()),
-            readers: vec![InboxReader { user: user("bob"), read_at_s: 1_700_000_000, offset: 300 }],
+            readers: vec![InboxReader { user: user("bob"), read_at_ms: 1_700_000_000_500, offset: 300 }],
             unnamed_offset: Some(7),
             token: "tok".to_owned(),
         };
         VALUE.golden(
             &entry,
+            "02 fd0068e5cf8b010000 00 0163 026d31 fb2c01 02 fb2f01 04 01fd0068e5cf8b010000 01 01 03626f62 \
+             01 fdf469e5cf8b010000 01 03626f62 fdf469e5cf8b010000 fb2c01 0107 03746f6b",
+        );
+        let format_1 = proof::bytes(
             "01 fd0068e5cf8b010000 00 0163 026d31 fb2c01 02 01 01 03626f62 01 fc00f15365 \
              01 03626f62 fc00f15365 fb2c01 0107 03746f6b",
         );
-        let receipt = Receipt { recalled: false, peer: None, ..receipt };
+        let bob = InboxReader { user: user("bob"), read_at_ms: 1_700_000_000_000, offset: 300 };
+        let peer = Some(Peer { user: user("bob"), read_at_ms: Some(1_700_000_000_000) });
+        let told = Receipt { audience_count: 0, read_left_count: 0, kept_until_ms: None, peer, ..receipt.clone() };
+        let row = InboxEntry { told: Told::Receipt(told), readers: vec![bob], ..entry.clone() };
+        assert_eq!(decode(&format_1), Ok(row), "format 1 is read");
+        let receipt = Receipt { recalled: false, peer: None, kept_until_ms: None, ..receipt };
         let entry = InboxEntry { told: Told::Receipt(receipt), readers: Vec::new(), unnamed_offset: None, ..entry };
-        VALUE.golden(&entry, "01 fd0068e5cf8b010000 00 0163 026d31 fb2c01 02 00 00 00 00 03746f6b");
+        VALUE.golden(&entry, "02 fd0068e5cf8b010000 00 0163 026d31 fb2c01 02 fb2f01 04 00 00 00 00 00 03746f6b");
         let conversation = ConversationId::new("c").unwrap();
         let told = Told::PeerReadMark { conversation, peer: user("bob"), up_to_ms: 1_700_000_000_300 };
         VALUE.golden(
             &InboxEntry { told, ..entry },
-            "01 fd0068e5cf8b010000 01 0163 03626f62 fd2c69e5cf8b010000 00 00 03746f6b",
+            "02 fd0068e5cf8b010000 01 0163 03626f62 fd2c69e5cf8b010000 00 00 03746f6b",
         );
     }
 

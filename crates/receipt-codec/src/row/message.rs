@@ -7,11 +7,13 @@ use receipt_domain::{readers::Readers, state::Message};
 use crate::{
     codec,
     error::Corrupt,
+    format1::Message1,
     key::{Kind, Parser, Writer},
     read_set,
 };
 
 const WHAT: &str = "message";
+const VERSION: u8 = 2;
 
 /// The row's key.
 #[must_use]
@@ -34,7 +36,7 @@ pub fn decode_key(key: &[u8]) -> Result<(u64, u64), Corrupt> {
 /// # Errors
 /// Never, with this type.
 pub fn encode(row: &Message) -> Result<Vec<u8>, Corrupt> {
-    let mut bytes = codec::encode(WHAT, row)?;
+    let mut bytes = codec::encode_as(VERSION, WHAT, row)?;
     if let Readers::Inline(readers) = &row.readers {
         read_set::encode_by_time(readers, &mut bytes);
     }
@@ -46,7 +48,13 @@ pub fn encode(row: &Message) -> Result<Vec<u8>, Corrupt> {
 /// # Errors
 /// If it is no such row.
 pub fn decode(value: &[u8]) -> Result<Message, Corrupt> {
-    let (mut row, mut rest) = codec::decode_prefix::<Message>(WHAT, value)?;
+    let (mut row, mut rest) = match codec::version(value) {
+        Some(1) => {
+            let (row, rest) = codec::decode_prefix::<Message1>(WHAT, value)?;
+            (row.into(), rest)
+        }
+        _ => codec::decode_prefix_as::<Message>(VERSION, WHAT, value)?,
+    };
     if let Readers::Inline(readers) = &mut row.readers {
         *readers = read_set::decode_by_time(&mut rest)?;
     }
@@ -83,11 +91,12 @@ mod tests {
             recalled: true,
             leaves_applied: 4,
             left_unread: 3,
+            read_left: Some(2),
             readers,
         }
     }
 
-    const HEAD: &str = "01 026d31 03616e6e fd0068e5cf8b010000 fd1864e5cf8b010000";
+    const HEAD: &str = "02 026d31 03616e6e fd0068e5cf8b010000 fd1864e5cf8b010000";
 
     #[test]
     fn golden_bytes() {
@@ -97,14 +106,26 @@ mod tests {
         let members = Audience::Members { next_ordinal: 300, sender: Some(5) };
         VALUE.golden(
             &example(members, Readers::Inline(readers)),
-            &format!("{HEAD} 00 fb2c01 0105 fb2b01 01 04 03 00 03 80e2cfaa06 07 00 a502 c801 02"),
+            &format!("{HEAD} 00 fb2c01 0105 fb2b01 01 04 03 0102 00 03 80e2cfaa06 07 00 a502 c801 02"),
         );
         let members = Audience::Members { next_ordinal: 300, sender: None };
-        VALUE.golden(&example(members, Readers::default()), &format!("{HEAD} 00 fb2c01 00 fb2b01 01 04 03 00 00"));
+        VALUE.golden(&example(members, Readers::default()), &format!("{HEAD} 00 fb2c01 00 fb2b01 01 04 03 0102 00 00"));
         VALUE.golden(
             &example(Audience::Listed(vec![1, 300]), Readers::Chunked(257)),
-            &format!("{HEAD} 01 02 01 fb2c01 fb2b01 01 04 03 01 fb0101"),
+            &format!("{HEAD} 01 02 01 fb2c01 fb2b01 01 04 03 0102 01 fb0101"),
         );
+    }
+
+    #[test]
+    fn format_1_is_read() {
+        let reader = |read_at_s, ordinal| Reader { read_at_s, ordinal };
+        let readers = vec![reader(1_700_000_000, 7), reader(1_700_000_000, 300), reader(1_700_000_200, 2)];
+        let row = example(Audience::Members { next_ordinal: 300, sender: Some(5) }, Readers::Inline(readers));
+        let value = proof::bytes(
+            "01 026d31 03616e6e fd0068e5cf8b010000 fd1864e5cf8b010000 00 fb2c01 0105 fb2b01 01 04 03 00 03 80e2cfaa06 07 \
+             00 a502 c801 02",
+        );
+        assert_eq!(decode(&value), Ok(Message { read_left: None, ..row }));
     }
 
     proptest! {

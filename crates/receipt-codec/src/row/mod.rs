@@ -15,6 +15,7 @@ pub mod policy;
 pub mod progress;
 pub mod read_chunk;
 pub mod stub;
+pub mod sweep;
 pub mod time_chunk;
 pub mod time_mark;
 pub mod unread;

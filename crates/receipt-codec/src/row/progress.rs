@@ -7,10 +7,12 @@ use receipt_domain::state::Progress;
 use crate::{
     codec,
     error::Corrupt,
+    format1::Progress1,
     key::{Kind, Writer},
 };
 
 const WHAT: &str = "progress";
+const VERSION: u8 = 2;
 
 /// The row's key.
 #[must_use]
@@ -23,7 +25,7 @@ pub fn key() -> Vec<u8> {
 /// # Errors
 /// Never, with this type.
 pub fn encode(row: &Progress) -> Result<Vec<u8>, Corrupt> {
-    codec::encode(WHAT, row)
+    codec::encode_as(VERSION, WHAT, row)
 }
 
 /// The row in a value.
@@ -31,7 +33,10 @@ pub fn encode(row: &Progress) -> Result<Vec<u8>, Corrupt> {
 /// # Errors
 /// If it is no such row.
 pub fn decode(value: &[u8]) -> Result<Progress, Corrupt> {
-    codec::decode(WHAT, value)
+    match codec::version(value) {
+        Some(1) => codec::decode::<Progress1>(WHAT, value).map(Into::into),
+        _ => codec::decode_as(VERSION, WHAT, value),
+    }
 }
 
 #[cfg(test)]
@@ -54,8 +59,13 @@ mod tests {
             policies: 4,
             messages: 70_000,
             receipts: u64::MAX,
+            releasing: None,
         };
-        VALUE.golden(&row, "01 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff");
+        VALUE.golden(&row, "02 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff 00");
+        let format_1 = proof::bytes("01 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff");
+        assert_eq!(decode(&format_1), Ok(row.clone()), "format 1 is read");
+        let row = Progress { releasing: Some(1), ..row };
+        VALUE.golden(&row, "02 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff 0101");
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use crate::{
 Examples:
   receiptctl members team m1 unread --user alice
   receiptctl members team m1 read --latest-first --page-size 20
+  receiptctl members team m1 left-unread
   receiptctl members team m1 read --all --json")]
 pub(crate) struct Members {
     /// The conversation's id.
@@ -27,7 +28,7 @@ pub(crate) struct Members {
     /// Which of its audience.
     #[arg(value_enum, ignore_case = true)]
     filter: Filter,
-    /// READ: latest reader first. UNREAD: latest to join first.
+    /// READ: latest reader first. UNREAD and LEFT-UNREAD: latest to join first.
     #[arg(long)]
     latest_first: bool,
     /// Members of a page, 1 to 1,000; 0 means the server's default of 100, and with --all 1,000.
@@ -51,6 +52,8 @@ enum Filter {
     Read,
     /// Those who have not, and are still in the group.
     Unread,
+    /// Those who left the group without having read it.
+    LeftUnread,
 }
 
 impl Members {
@@ -74,6 +77,7 @@ impl Members {
         let filter = match self.filter {
             Filter::Read => v1::MemberFilter::Read,
             Filter::Unread => v1::MemberFilter::Unread,
+            Filter::LeftUnread => v1::MemberFilter::LeftUnread,
         };
         v1::GetGroupMessageReadMemberListRequest {
             user_id: self.acting.user.clone(),

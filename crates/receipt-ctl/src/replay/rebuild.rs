@@ -66,7 +66,10 @@ pub(crate) fn rebuild(
             }
             None => Offsets::default(),
         };
-        finished(partition, to, &aside.fold(&identity(&site.log, partition, settings), to, progress.part(partition))?)
+        let store = aside.fold(&identity(&site.log, partition, settings), to, progress.part(partition))?;
+        // Of leaves, receiptd still has to notify those whom it had not notified in the state that is replaced.
+        store.notify_as(site.open_live(partition).ok().map(|(live, _)| live).as_ref())?;
+        finished(partition, to, &store)
     });
     let rebuilt: Vec<_> = rebuilt.into_iter().collect::<Result<_, _>>().map_err(told)?;
     // Closed by now, all of them: nothing of theirs is in memory alone.

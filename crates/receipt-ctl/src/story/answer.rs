@@ -1,11 +1,10 @@
 //! What is answered about a message at some moment.
 
 use receipt_domain::{
-    answer::{Found, Queries, ReaderState, Unanswerable},
+    answer::{Found, Queries, Unanswerable},
     id::{MessageId, UserId},
     readers::Reader,
     receipt::Receipt,
-    state::Audience,
     working_set::Needs,
 };
 
@@ -31,8 +30,8 @@ pub struct Waiting {
 pub struct ReaderNow {
     /// Who.
     pub user: UserId,
-    /// When.
-    pub read_at_s: u32,
+    /// When, in milliseconds since 1970.
+    pub read_at_ms: u64,
     /// Has left since.
     pub left: bool,
 }
@@ -102,25 +101,17 @@ fn answer(now: Now<'_>, found: &Found<'_>) -> Result<Answer, Needs> {
     let mut readers = Vec::new();
     for Reader { read_at_s, ordinal } in by_time(now, &queries, found) {
         if let Some((user, left)) = queries.member(found, ordinal)? {
-            readers.push(ReaderNow { user: user.clone(), read_at_s, left });
+            let read_at_ms = found.message.answered_ms(read_at_s);
+            readers.push(ReaderNow { user: user.clone(), read_at_ms, left });
         }
     }
     let user = |ordinal| queries.member(found, ordinal).map(|member| member.map(|(user, _)| user.clone()));
-    let unread = queries.unread(found, None, false, usize::MAX)?.into_iter().map(user);
-    let unread: Vec<_> = unread.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    let ordinals: Vec<u32> = match &found.message.audience {
-        Audience::Members { next_ordinal, .. } => (0..*next_ordinal).collect(),
-        Audience::Listed(ordinals) => ordinals.clone(),
+    let users = |ordinals: Vec<u32>| -> Result<Vec<UserId>, Needs> {
+        let users: Vec<_> = ordinals.into_iter().map(user).collect::<Result<_, _>>()?;
+        Ok(users.into_iter().flatten().collect())
     };
-    let mut left_unread = Vec::new();
-    for ordinal in ordinals {
-        let Some((user, true)) = queries.member(found, ordinal)? else { continue };
-        let stays = now.rows.memberships.get(&(found.conversation.number, user.clone())).ok().flatten();
-        let covers = stays.into_iter().flatten().any(|stay| stay.ordinal == ordinal && stay.covers(found.position));
-        if covers && queries.reader_state(found, user)? == ReaderState::LeftUnread {
-            left_unread.push(user.clone());
-        }
-    }
+    let unread = users(queries.unread(found, None, false, usize::MAX)?)?;
+    let left_unread = users(queries.left_unread(found, None, false, usize::MAX)?)?;
     Ok(Answer { receipt, readers, unread, left_unread })
 }
 

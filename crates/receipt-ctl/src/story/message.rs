@@ -60,10 +60,10 @@ pub enum What {
     Read {
         /// Who.
         user: UserId,
-        /// When.
-        read_at_s: u32,
+        /// When, in milliseconds since 1970.
+        read_at_ms: u64,
         /// They were a reader before, with this later time (S18).
-        before_s: Option<u32>,
+        before_ms: Option<u64>,
         /// By a record of receipts.reads that had waited for a message.
         waited: Option<u64>,
     },
@@ -198,14 +198,15 @@ impl MessageLife {
                 continue;
             }
             let what = match (before, after) {
-                (_, Some(ReaderState::Read(read_at_s))) => {
-                    let before_s = if let Some(ReaderState::Read(before_s)) = before { Some(*before_s) } else { None };
-                    let sent_s = row(now, &self.message).map_or(0, |row| seconds(row.occurred_at_ms));
+                (_, Some(ReaderState::Read(read_at_ms))) => {
+                    let before_ms =
+                        if let Some(ReaderState::Read(before_ms)) = before { Some(*before_ms) } else { None };
+                    let answered_ms = |ms| row(now, &self.message).map_or(ms, |row| row.answered_ms(seconds(ms)));
                     // The one that made it so; of several, the first.
                     let of_user = candidates.iter().skip(index).filter(|other| other.user == *user);
                     let mut waited = of_user.filter_map(|other| other.waiting);
-                    let waited = waited.find(|(_, read_at_ms)| seconds(*read_at_ms).max(sent_s) == read_at_s);
-                    What::Read { user: user.clone(), read_at_s, before_s, waited: waited.map(|(offset, _)| offset) }
+                    let waited = waited.find(|(_, ms)| answered_ms(*ms) == read_at_ms);
+                    What::Read { user: user.clone(), read_at_ms, before_ms, waited: waited.map(|(offset, _)| offset) }
                 }
                 (Some(ReaderState::Unread), Some(ReaderState::LeftUnread)) => {
                     What::Left { user: user.clone(), had_read: false }

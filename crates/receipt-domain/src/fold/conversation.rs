@@ -8,7 +8,7 @@ use crate::{
     id::{ConversationId, GroupType, UserId},
     readers::chunk_of,
     state::{Conversation, Group, Kind, Leave, LeaveEntry, Member, Membership},
-    working_set::{ConversationNumber, Need, Needs, satisfied},
+    working_set::{ConversationNumber, Need, Needs, known, satisfied},
 };
 
 pub(super) fn rejected(why: impl Into<String>) -> Outcome {
@@ -154,6 +154,9 @@ impl Fold {
                 Err(need) => needs.extend(need),
             }
         }
+        if !leaving.is_empty() {
+            needs.extend(known(self.rows.sweeps.get(&number), || Need::Sweep(number)).err().into_iter().flatten());
+        }
         satisfied(needs)?;
         self.need_active(number, leaving.iter().map(|(_, ordinal)| chunk_of(*ordinal)).collect())?;
         self.remove(id, &leaving);
@@ -180,6 +183,10 @@ impl Fold {
             rows.leaves.put(number, group.leaves, LeaveEntry { ordinal: *ordinal, log_time_ms });
             group.leaves += 1;
             group.members -= 1;
+        }
+        let (number, next_position) = (*number, *next_position);
+        if !leaving.is_empty() {
+            self.sweep_later(id, number, next_position);
         }
     }
 

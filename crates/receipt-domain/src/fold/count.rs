@@ -2,7 +2,7 @@
 
 use super::Fold;
 use crate::{
-    audience::InAudience,
+    audience::{InAudience, NewlyLeft},
     id::{ConversationId, UserId},
     readers::{Joined, ReadChunk, Reader, Readers, chunk_of, join_inline},
     state::{Conversation, Kind, Message},
@@ -75,32 +75,45 @@ impl Fold {
             return;
         }
         if joined == Joined::New && who.ended {
-            // Who left without reading was taken out of the unread; who reads it now is a reader (S4, S5).
+            // Who left without reading was taken out of the unread; who reads it now is a reader who left (S4, S5).
             message.left_unread = message.left_unread.saturating_sub(1);
+            message.read_left = message.read_left.map(|left| left.saturating_add(1));
         }
         self.rows.messages.touch(&key);
         self.keep_in_chunks(key);
         if joined == Joined::New {
             self.rows.progress.receipts += 1;
-            self.effects.read(&at.conversation, key, reader, read.read_at_s);
+            self.effects.read(&at.conversation, key, reader, read);
             if at.one_to_one {
                 self.no_longer_unread(at, position, read);
             }
+        } else {
+            self.effects.read_earlier(key, read);
         }
     }
 
-    /// Takes those out of the unread who have left since it was last looked at. Their rows are loaded.
+    /// Takes those out of the unread who have left since it was last looked at, and notifies its sender of them (S3).
+    /// Their rows are loaded.
     pub(super) fn apply_leaves(&mut self, at: &Place, position: Position) {
-        let key = (at.number, position);
-        let Ok(Some(message)) = self.rows.messages.get(&key) else { return };
-        if message.leaves_applied >= at.leaves {
-            return;
+        if self.bring_up_to_date(at, position) {
+            self.effects.changed(&at.conversation, (at.number, position));
         }
-        let left_unread = self.rows.newly_left_unread(at.number, position, message);
+    }
+
+    /// Whether that changed the message's counts.
+    pub(super) fn bring_up_to_date(&mut self, at: &Place, position: Position) -> bool {
+        let key = (at.number, position);
+        let Ok(Some(message)) = self.rows.messages.get(&key) else { return false };
+        if !message.is_behind(at.leaves) {
+            return false;
+        }
+        let left = self.rows.newly_left(at.number, position, message);
         if let Some(message) = self.rows.messages.get_mut(&key) {
-            message.left_unread += left_unread;
+            message.left_unread = message.left_unread.saturating_add(left.unread);
+            message.read_left = Some(message.read_left.unwrap_or_default().saturating_add(left.read));
             message.leaves_applied = at.leaves;
         }
+        left != NewlyLeft::default()
     }
 
     /// A small set that has grown large goes into chunks.

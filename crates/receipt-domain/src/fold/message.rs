@@ -1,19 +1,19 @@
-//! Messages: sent, with an audience fixed for good, and recalled (S1, S6 to S8, S10 to S12, S16, S19, S23).
+//! Messages: sent, with an audience fixed for good, and recalled (S1, S6 to S8, S10 to S12, S19, S23).
 
 use super::{
-    Fold, Outcome, Read, Step,
+    Fold, Outcome, Step,
     conversation::{distinct, rejected},
     count::Place,
 };
 use crate::{
-    event::{AudienceSpec, Change, ConversationEvent, ReadTarget},
+    event::{AudienceSpec, Change, ConversationEvent},
     id::{ConversationId, MessageId, UserId},
     state::{Audience, Conversation, Group, Kind, Message, OneToOne, Stub},
-    time::{Arrival, event_time_ms, seconds},
+    time::{Arrival, event_time_ms},
     working_set::{ConversationNumber, Need, Needs, Position, ReadKey, known, satisfied},
 };
 
-const ALL: std::ops::RangeInclusive<ReadKey> = (0, 0)..=(u64::MAX, u64::MAX);
+pub(super) const ALL: std::ops::RangeInclusive<ReadKey> = (0, 0)..=(u64::MAX, u64::MAX);
 
 /// A message in the making.
 struct Sent<'a> {
@@ -42,6 +42,7 @@ impl Fold {
                 rejected("S12: the message id is taken by a message of another sender")
             });
         }
+        // Loaded with the rest, so that most messages take one round.
         let waiting = (sent.conversation.clone(), message.clone());
         let mut needs = Vec::new();
         if !self.rows.waiting.is_loaded(&waiting, &ALL) {
@@ -54,7 +55,8 @@ impl Fold {
         };
         if outcome == Outcome::Applied {
             self.rows.progress.messages += 1;
-            self.release(&sent);
+            let (conversation, message) = waiting;
+            self.steps.push_back(Step::Release { conversation, message });
         }
         Ok(outcome)
     }
@@ -134,20 +136,20 @@ impl Fold {
         asks: bool,
         mut needs: Needs,
     ) -> Result<Outcome, Needs> {
-        if peer == sent.sender {
-            return Ok(rejected("S8: a one-to-one message to oneself"));
-        }
         let conversation = self.conversation(sent.conversation)?;
         let ordinal = match conversation.map(|c| &c.kind) {
             Some(Kind::Group(_)) => return Ok(rejected("S8: a one-to-one message in a group")),
-            Some(Kind::OneToOne(two)) => match (two.ordinal(sent.sender), two.ordinal(peer)) {
-                (Some(_), Some(ordinal)) => ordinal,
-                _ => {
+            Some(Kind::OneToOne(two)) => match two.ordinal(peer).filter(|_| two.is_between(sent.sender, peer)) {
+                Some(ordinal) => ordinal,
+                None => {
                     return Ok(rejected("S8: a one-to-one message between other people than the conversation's first"));
                 }
             },
             None => 1,
         };
+        if peer == sent.sender {
+            return self.note(sent, asks, needs);
+        }
         let first = conversation.is_none();
         let marks_needed = if first { vec![(sent.sender, 0), (peer, 0)] } else { vec![(peer, sent.occurred_at_ms)] };
         for (reader, from_ms) in marks_needed {
@@ -166,28 +168,45 @@ impl Fold {
         if asks {
             let key = (sent.occurred_at_ms, position);
             self.rows.unread.put(&(number, ordinal), key, self.now_ms());
-            self.release_time_marks(sent, position, peer, ordinal);
         }
         Ok(Outcome::Applied)
     }
 
-    /// The two parties are settled; marks made before are told where they can still count for the first message (S19).
+    /// A message to oneself: nobody's to read (S8).
+    fn note(&mut self, sent: &Sent<'_>, asks: bool, needs: Needs) -> Result<Outcome, Needs> {
+        let number = self.conversation(sent.conversation)?.map(|c| c.number);
+        satisfied(needs)?;
+        let number = number.unwrap_or_else(|| {
+            self.begin(sent, [sent.sender.clone(), sent.sender.clone()], [None, None]);
+            self.rows.progress.next_conversation - 1
+        });
+        self.keep(sent, number, asks.then(|| (Audience::Listed(Vec::new()), 0)), 0);
+        Ok(Outcome::Applied)
+    }
+
+    /// The two parties are settled; marks made before are reported where they can still count for the first message
+    /// (S19).
     fn begin_one_to_one(&mut self, sent: &Sent<'_>, peer: &UserId) {
-        let number = self.rows.progress.next_conversation;
-        self.rows.progress.next_conversation += 1;
         let now_ms = self.now_ms();
         let parties = [sent.sender.clone(), peer.clone()];
         let marked_ms = parties.clone().map(|party| {
             let marks = self.rows.time_marks.range(&(sent.conversation.clone(), party), ALL);
             let counts = marks.filter(|(_, mark)| self.settings.arrival(mark.arrival_ms, now_ms) != Arrival::TooEarly);
-            counts.map(|((up_to_ms, _), _)| up_to_ms).max()
+            counts.map(|((up_to_ms, _), mark)| mark.reported_ms(up_to_ms)).max()
         });
         for (from, to) in [(0, 1), (1, 0)] {
             if let Some(up_to_ms) = marked_ms[from] {
                 self.effects.peer_marked(sent.conversation, &parties[to], &parties[from], up_to_ms);
             }
         }
-        let two = OneToOne { parties, first_log_time_ms: now_ms, marked_ms, latest_read_s: [0, 0] };
+        self.begin(sent, parties, marked_ms);
+    }
+
+    fn begin(&mut self, sent: &Sent<'_>, parties: [UserId; 2], marked_ms: [Option<u64>; 2]) {
+        let number = self.rows.progress.next_conversation;
+        self.rows.progress.next_conversation += 1;
+        let first_log_time_ms = self.now_ms();
+        let two = OneToOne { parties, first_log_time_ms, marked_ms, latest_read_s: [0, 0] };
         let conversation = Conversation { number, version: 0, next_position: 1, kind: Kind::OneToOne(two) };
         self.rows.conversations.put(sent.conversation.clone(), conversation);
     }
@@ -221,57 +240,11 @@ impl Fold {
             recalled: false,
             leaves_applied,
             left_unread: 0,
+            read_left: Some(0),
             readers: Default::default(),
         };
         self.rows.messages.put((number, position), message);
         position
-    }
-
-    /// Takes the reads that waited for this message and are in time for it; the others wait on for the id's next use,
-    /// until they are too old (S16).
-    fn release(&mut self, sent: &Sent<'_>) {
-        let prefix = (sent.conversation.clone(), sent.message.clone());
-        let now_ms = self.now_ms();
-        let released: Vec<_> = self
-            .rows
-            .waiting
-            .range(&prefix, ALL)
-            .filter(|(_, read)| self.settings.arrival(read.arrival_ms, now_ms) == Arrival::InTime)
-            .map(|(key, read)| (key, read.clone()))
-            .collect();
-        for (key, read) in released {
-            self.rows.waiting.delete(&prefix, key);
-            let target = if read.up_to {
-                ReadTarget::UpToMessage(sent.message.clone())
-            } else {
-                ReadTarget::Messages(vec![sent.message.clone()])
-            };
-            self.steps.push_back(Step::Read(Read {
-                conversation: sent.conversation.clone(),
-                reader: read.reader,
-                read_at_ms: read.read_at_ms,
-                arrival_ms: read.arrival_ms,
-                target,
-                offset: key.0,
-            }));
-        }
-    }
-
-    /// Counts the peer's up-to-time reads that cover this message (S19).
-    fn release_time_marks(&mut self, sent: &Sent<'_>, position: Position, peer: &UserId, ordinal: u32) {
-        let now_ms = self.now_ms();
-        let covering = (sent.occurred_at_ms, 0)..=(u64::MAX, u64::MAX);
-        let marks = self.rows.time_marks.range(&(sent.conversation.clone(), peer.clone()), covering);
-        let in_time = marks.filter(|(_, mark)| self.settings.arrival(mark.arrival_ms, now_ms) == Arrival::InTime);
-        if let Some(read_at_ms) = in_time.map(|(_, mark)| mark.read_at_ms).min() {
-            self.steps.push_back(Step::Count {
-                conversation: sent.conversation.clone(),
-                position,
-                ordinal,
-                reader: peer.clone(),
-                read_at_s: seconds(read_at_ms),
-            });
-        }
     }
 
     pub(super) fn message_recalled(&mut self, id: &ConversationId, message: &MessageId) -> Result<Outcome, Needs> {
@@ -292,7 +265,7 @@ impl Fold {
         self.apply_leaves(&at, position);
         if let Some(row) = self.rows.messages.get_mut(&key) {
             row.recalled = true;
-            self.effects.recalled(id, key);
+            self.effects.changed(id, key);
         }
         Ok(Outcome::Applied)
     }

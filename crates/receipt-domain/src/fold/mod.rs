@@ -9,6 +9,8 @@ mod count;
 mod mark;
 mod message;
 mod read;
+mod release;
+mod sweep;
 mod time_mark;
 
 use std::collections::VecDeque;
@@ -17,13 +19,15 @@ pub use crate::outcome::Outcome;
 
 use crate::{
     effects::Effects,
-    event::{ConversationEvent, Event, ReadEvent, ReadTarget, Record},
-    id::{ConversationId, UserId},
+    event::{Change, ConversationEvent, Event, ReadEvent, ReadTarget, Record},
+    id::{ConversationId, MessageId, UserId},
     readers::INLINE_READERS_MAX,
     settings::Settings,
     state::{Conversation, Cursor},
-    working_set::{ConversationNumber, Need, Needs, Position, WorkingSet, known},
+    working_set::{ConversationNumber, Need, Needs, Position, ReadKey, WorkingSet, known},
 };
+
+use self::time_mark::TimeExpansion;
 
 /// How a call of [`Fold::advance`] ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +66,17 @@ struct Span {
 enum Step {
     Event(ConversationEvent, u64),
     Read(Read),
+    /// Take the reads that waited for a message, which is known now.
+    Release {
+        conversation: ConversationId,
+        message: MessageId,
+    },
+    /// These reads waited for a message, and are counted.
+    Released {
+        conversation: ConversationId,
+        message: MessageId,
+        keys: Vec<ReadKey>,
+    },
     /// Count a reader of a one-to-one message.
     Count {
         conversation: ConversationId,
@@ -77,6 +92,8 @@ enum Step {
         read_at_s: u32,
         spans: Vec<Span>,
     },
+    /// Count a reader of all one-to-one messages that a mark up to a time covers.
+    ExpandTime(TimeExpansion),
     /// The spans are expanded: remember it.
     MoveCursor {
         number: ConversationNumber,
@@ -100,6 +117,7 @@ pub struct Fold {
     pub effects: Effects,
     settings: Settings,
     inline_readers_max: usize,
+    notifies: bool,
     steps: VecDeque<Step>,
     in_hand: Option<(Source, Outcome)>,
 }
@@ -113,6 +131,7 @@ impl Fold {
             effects: Effects::default(),
             settings,
             inline_readers_max: INLINE_READERS_MAX,
+            notifies: true,
             steps: VecDeque::new(),
             in_hand: None,
         }
@@ -122,6 +141,19 @@ impl Fold {
     #[must_use]
     pub fn with_inline_readers_max(mut self, readers: usize) -> Self {
         self.inline_readers_max = readers;
+        self
+    }
+
+    /// As it is, over other rows and with nothing in hand.
+    #[must_use]
+    pub fn with_rows(self, rows: WorkingSet) -> Self {
+        Self { rows, steps: VecDeque::new(), in_hand: None, ..self }
+    }
+
+    /// Nobody is notified of what follows from it, as in an offline fold of what was folded before.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.notifies = false;
         self
     }
 
@@ -142,7 +174,15 @@ impl Fold {
         progress.log_time_ms = progress.log_time_ms.max(record.arrival_ms);
         let outcome = match record.event {
             Ok(Event::Conversation(event)) => {
-                self.steps.push_back(Step::Event(event, record.arrival_ms));
+                self.steps.push_back(match event {
+                    // It was applied, and the reads that waited for it were counted in part, when this state was written.
+                    ConversationEvent { conversation, change: Change::MessageSent { message, .. }, .. }
+                        if progress.releasing == Some(record.offset) =>
+                    {
+                        Step::Release { conversation, message }
+                    }
+                    event => Step::Event(event, record.arrival_ms),
+                });
                 Outcome::Applied
             }
             Ok(Event::PolicyChanged(policy)) => {
@@ -174,10 +214,26 @@ impl Fold {
     }
 
     /// Whether the rows may be written although the record in hand is not folded to its end: what is left of it is
-    /// joins, and its offset has not moved, so that after a crash it is folded again from its beginning.
+    /// joins, and its offset has not moved. So after a crash a read is folded again from its beginning, and a message
+    /// from where it releases the reads that waited for it.
     #[must_use]
     pub fn may_pause(&self) -> bool {
-        matches!(self.in_hand, None | Some((Source::Reads(_), _)))
+        match self.in_hand {
+            None | Some((Source::Reads(_), _)) => true,
+            Some((Source::Conversations(_), _)) => self.rows.progress.releasing.is_some(),
+        }
+    }
+
+    /// The offsets of receipts.conversations and receipts.reads up to which records are folded, the one in hand included
+    /// even where some of its steps are still to be taken.
+    #[must_use]
+    pub fn taken(&self) -> (u64, u64) {
+        let progress = &self.rows.progress;
+        match self.in_hand {
+            None => (progress.conversations_offset, progress.reads_offset),
+            Some((Source::Conversations(next), _)) => (next, progress.reads_offset),
+            Some((Source::Reads(next), _)) => (progress.conversations_offset, next),
+        }
     }
 
     /// Takes the next step of the record in hand. Without one, it is done.
@@ -195,7 +251,10 @@ impl Fold {
             return Advance::Done(Outcome::Skipped);
         };
         match source {
-            Source::Conversations(next) => self.rows.progress.conversations_offset = next,
+            Source::Conversations(next) => {
+                self.rows.progress.conversations_offset = next;
+                self.rows.progress.releasing = None;
+            }
             Source::Reads(next) => self.rows.progress.reads_offset = next,
         }
         self.effects.count_outcome(&outcome);
@@ -206,12 +265,22 @@ impl Fold {
         match step {
             Step::Event(event, arrival_ms) => {
                 let outcome = self.conversation_event(event, *arrival_ms)?;
-                if let Some((_, in_hand)) = &mut self.in_hand {
+                if let Some((source, in_hand)) = &mut self.in_hand {
+                    if let (Source::Conversations(next), false) = (source, self.steps.is_empty()) {
+                        self.rows.progress.releasing = Some(*next - 1);
+                    }
                     *in_hand = outcome;
                 }
                 Ok(())
             }
             Step::Read(read) => self.read(read),
+            Step::Release { conversation, message } => self.release(conversation, message),
+            Step::Released { conversation, message, keys } => {
+                let prefix = (conversation.clone(), message.clone());
+                keys.iter().for_each(|key| self.rows.waiting.delete(&prefix, *key));
+                Ok(())
+            }
+            Step::ExpandTime(expansion) => self.expand_time(expansion),
             Step::Count { conversation, position, ordinal, reader, read_at_s } => {
                 self.count_one(conversation, *position, *ordinal, reader, *read_at_s)
             }

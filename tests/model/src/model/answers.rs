@@ -94,6 +94,12 @@ pub struct Receipt {
     pub read_count: usize,
     /// How many have not, and have not left (S3).
     pub unread_count: usize,
+    /// How many of the audience there are, fixed when it was sent (S24).
+    pub audience_count: usize,
+    /// Of those who have read, how many have left since (S4, S24).
+    pub read_left_count: usize,
+    /// Up to which log time it is kept; `None`: indefinitely (S30).
+    pub kept_until_ms: Option<u64>,
     /// Whether it was recalled (S23).
     pub recalled: bool,
     /// One-to-one only.
@@ -113,8 +119,8 @@ pub struct PeerRead {
     pub peer: UserId,
     /// Whether they have read it.
     pub is_peer_read: bool,
-    /// When, in seconds since 1970.
-    pub peer_read_at_s: Option<u64>,
+    /// When, in milliseconds since 1970.
+    pub peer_read_at_ms: Option<u64>,
 }
 
 /// One reader of one message.
@@ -122,8 +128,8 @@ pub struct PeerRead {
 pub struct Reader {
     /// Who.
     pub user: UserId,
-    /// When, in seconds since 1970 (S20).
-    pub read_at_s: u64,
+    /// When, in milliseconds since 1970 (S20).
+    pub read_at_ms: u64,
     /// Whether the membership that was in the audience has ended (S4, S5).
     pub left: bool,
 }
@@ -204,25 +210,31 @@ impl Model<'_> {
         // The audience is in the order of memberships. S2, S15: nobody else is looked at.
         for stay in message.audience.iter().filter_map(|number| conversation.memberships.get(*number)) {
             let user = stay.user.clone();
-            match reads::read_at_s(&self.settings, reads, place, message, &stay.user) {
+            match reads::read_at_ms(&self.settings, reads, place, message, &stay.user) {
                 // S4, S5: who has left is a reader all the same, as the membership that ended.
-                Some(read_at_s) => read.push(Reader { user, read_at_s, left: stay.ended }),
+                Some(read_at_ms) => read.push(Reader { user, read_at_ms, left: stay.ended }),
                 // S3: who left without reading is not unread.
                 None if stay.ended => left_unread.push(user),
                 None => unread.push(user),
             }
         }
         // S26: by time; the sort is stable, so by membership within a second.
-        read.sort_by_key(|reader| reader.read_at_s);
+        read.sort_by_key(|reader| reader.read_at_ms);
         let peer = message.peer.clone().map(|peer| PeerRead {
             peer,
             // S19: what a read or mark covers, and the earliest time of those.
             is_peer_read: !read.is_empty(),
-            peer_read_at_s: read.first().map(|reader| reader.read_at_s),
+            peer_read_at_ms: read.first().map(|reader| reader.read_at_ms),
         });
         Receipt {
             read_count: read.len(),
             unread_count: unread.len(),
+            audience_count: message.audience.len(),
+            read_left_count: read.iter().filter(|reader: &&Reader| reader.left).count(),
+            kept_until_ms: match self.settings.retention_ms {
+                0 => None,
+                retention_ms => Some(message.log_time_ms.saturating_add(retention_ms)),
+            },
             recalled: message.recalled,
             peer,
             read,

@@ -37,8 +37,6 @@ pub enum Reason {
     CreatedBefore,
     /// S8: something of a group in a one-to-one conversation, or the reverse.
     WrongKind,
-    /// S8: a one-to-one message to oneself.
-    ToOneself,
     /// S8: a one-to-one message between other people than the conversation's first.
     OtherPeople,
     /// S8: the recall of an unknown message.
@@ -56,7 +54,6 @@ impl fmt::Display for Reason {
             Self::Dismissed => "S8: group was dismissed",
             Self::CreatedBefore => "S8: group was created before",
             Self::WrongKind => "S8: group event in a one-to-one conversation, or the reverse",
-            Self::ToOneself => "S8: one-to-one message to oneself",
             Self::OtherPeople => "S8: one-to-one message between other people",
             Self::UnknownMessage => "S8: recall of an unknown message",
             Self::TooManyMembers => "S9: more members than max_group_members",
@@ -94,7 +91,7 @@ pub(crate) enum Kind {
         group_type: GroupType,
         dismissed: bool,
     },
-    /// The first sender and the first peer; so, too, in `memberships`.
+    /// The first sender and the first peer; so, too, in `memberships`. Twice the same in a note to oneself.
     OneToOne {
         parties: [UserId; 2],
     },
@@ -302,12 +299,14 @@ impl Pass {
         Ok(())
     }
 
-    /// S8: a one-to-one conversation begins with its first message, between its two parties for good.
+    /// S8: a one-to-one conversation begins with its first message, between its two parties for good. A message to oneself
+    /// begins one of one party.
     fn send_to_peer(&mut self, id: &ConversationId, draft: Message, peer: &UserId) -> Result<(), Reason> {
         match self.conversations.get(id) {
             Some(Conversation { kind: Kind::Group { .. }, .. }) => return Err(Reason::WrongKind),
-            _ if draft.sender == *peer => return Err(Reason::ToOneself),
-            Some(known) if !(known.is_member(&draft.sender) && known.is_member(peer)) => {
+            Some(Conversation { kind: Kind::OneToOne { parties: [a, b] }, .. })
+                if (a, b) != (&draft.sender, peer) && (b, a) != (&draft.sender, peer) =>
+            {
                 return Err(Reason::OtherPeople);
             }
             _ => {}

@@ -25,11 +25,14 @@ proptest! {
             for receipt in receipts(&state) {
                 prop_assert_eq!(receipt.read_count, receipt.read.len());
                 prop_assert_eq!(receipt.unread_count, receipt.unread.len());
+                let (read, unread, left) = (receipt.read_count, receipt.unread_count, receipt.left_unread.len());
+                prop_assert_eq!(receipt.audience_count, read + unread + left);
+                prop_assert!(receipt.read_left_count <= receipt.read_count);
                 let readers = receipt.read.iter().map(|reader| &reader.user);
                 let all: Vec<_> = readers.chain(&receipt.unread).chain(&receipt.left_unread).collect();
                 prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "nobody is listed twice");
-                prop_assert!(receipt.peer.is_none() || all.len() == 1, "a group of two");
-                prop_assert!(receipt.read.is_sorted_by_key(|reader| reader.read_at_s));
+                prop_assert!(receipt.peer.is_none() || all.len() <= 1, "a group of two, or a note to oneself");
+                prop_assert!(receipt.read.is_sorted_by_key(|reader| reader.read_at_ms));
             }
         }
     }
@@ -59,7 +62,7 @@ proptest! {
         for (before, after) in receipts(&before).zip(receipts(&after)) {
             for reader in &before.read {
                 let still = after.read.iter().find(|still| still.user == reader.user);
-                prop_assert!(still.is_some_and(|still| still.read_at_s <= reader.read_at_s));
+                prop_assert!(still.is_some_and(|still| still.read_at_ms <= reader.read_at_ms));
             }
         }
     }

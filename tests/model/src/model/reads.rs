@@ -77,17 +77,20 @@ impl Read<'_> {
         match self.reach {
             Reach::Ids(ids) => ids.contains(&message.id) && counts(settings, self.arrival_ms, message.log_time_ms),
             Reach::Place(last) => place <= last,
+            // S19: what was sent by then, and was in the log or sent by the time that the mark arrived.
             Reach::Time(until_ms) => {
-                message.sent_at_ms <= until_ms && counts(settings, self.arrival_ms, message.log_time_ms)
+                message.sent_at_ms <= until_ms
+                    && (message.log_time_ms <= self.arrival_ms || message.sent_at_ms <= self.arrival_ms)
+                    && counts(settings, self.arrival_ms, message.log_time_ms)
             }
             Reach::Nothing => false,
         }
     }
 }
 
-/// When the user read the message at this place, in seconds; `None`: not yet. S14, S18: the earliest time of all the
-/// reads that cover it; S20: none is before it was sent.
-pub(super) fn read_at_s(
+/// When the user read the message at this place, as it is answered, in milliseconds; `None`: not yet. S14, S18: the
+/// earliest time of all the reads that cover it; S20: in whole seconds, and not before it was sent.
+pub(super) fn read_at_ms(
     settings: &Settings,
     reads: &[Read<'_>],
     place: usize,
@@ -95,7 +98,7 @@ pub(super) fn read_at_s(
     user: &UserId,
 ) -> Option<u64> {
     let covering = reads.iter().filter(|read| read.reader == user && read.covers(settings, place, message));
-    covering.map(|read| read.at_ms.max(message.sent_at_ms) / 1000).min()
+    covering.map(|read| (read.at_ms / 1000 * 1000).max(message.sent_at_ms)).min()
 }
 
 /// S19: the highest time that this party has marked. Every mark counts that arrived no more than `early_window` before
@@ -107,9 +110,14 @@ pub(super) fn highest_mark_ms(
     party: &UserId,
 ) -> Option<u64> {
     let first = conversation.messages.first()?;
+    // S8: in a note to oneself there is nobody to notify.
+    if matches!(&conversation.kind, Kind::OneToOne { parties: [a, b] } if a == b) {
+        return None;
+    }
     let marks = reads.iter().filter(|read| read.reader == party);
     marks
         .filter(|read| not_too_early(settings, read.arrival_ms, first.log_time_ms))
-        .filter_map(|read| if let Reach::Time(ms) = read.reach { Some(ms) } else { None })
+        // S19: at most the mark's arrival.
+        .filter_map(|read| if let Reach::Time(ms) = read.reach { Some(ms.min(read.arrival_ms)) } else { None })
         .max()
 }

@@ -35,7 +35,6 @@ const EXPECTED: &[(&str, usize)] = &[
     ("Rejected(Dismissed)", 150),
     ("Rejected(CreatedBefore)", 150),
     ("Rejected(WrongKind)", 200),
-    ("Rejected(ToOneself)", 50),
     ("Rejected(OtherPeople)", 200),
     ("Rejected(UnknownMessage)", 300),
     ("Rejected(TooManyMembers)", 200),
@@ -77,11 +76,15 @@ const EXPECTED: &[(&str, usize)] = &[
     ("a time mark covers", 200),
     ("a time mark covers at its bound", 50),
     ("a time mark covers what comes after it", 40),
+    ("a time mark is past what comes after it", 40),
+    ("a time mark is ahead of its arrival", 40),
     ("a time mark is before the first message", 100),
     ("a time mark is too early for the first message", 40),
     ("a time mark far ahead of its record", 40),
     ("a time mark on a group", 100),
     ("both parties marked", 40),
+    ("a note to oneself", 50),
+    ("read within the second it was sent in", 100),
     // What is answered.
     ("outcome Pending", 400),
     ("outcome NotRequested", 200),
@@ -241,6 +244,13 @@ fn readers(
                 see("a time mark covers at its bound", until_ms == message.sent_at_ms);
                 see("a time mark covers what comes after it", read.arrival_ms < message.log_time_ms);
             }
+            let within = read.at_ms / 1000 == message.sent_at_ms / 1000 && message.sent_at_ms % 1000 != 0;
+            see("read within the second it was sent in", within);
+        }
+        for read in reads.iter().filter(|read| *read.reader == stay.user) {
+            let Reach::Time(until_ms) = read.reach else { continue };
+            let past = message.sent_at_ms <= until_ms && counts(settings, read.arrival_ms, message.log_time_ms);
+            see("a time mark is past what comes after it", past && !read.covers(settings, place, message));
         }
     }
 }
@@ -267,6 +277,7 @@ fn marks(see: &mut impl FnMut(&str, bool), model: &Model<'_>, conversation: &Con
             let in_time = super::times::not_too_early(settings, read.arrival_ms, first.log_time_ms);
             see("a time mark is before the first message", in_time && read.arrival_ms < first.log_time_ms);
             see("a time mark is too early for the first message", !in_time);
+            see("a time mark is ahead of its arrival", matches!(read.reach, Reach::Time(ms) if ms > read.arrival_ms));
         }
     }
     for record in model.reads {
@@ -287,6 +298,7 @@ fn answers(see: &mut impl FnMut(&str, bool), state: &LogicalState) {
         match &conversation.kind {
             KindState::OneToOne(parties) => {
                 see("both parties marked", parties.iter().all(|party| party.highest_mark_ms.is_some()));
+                see("a note to oneself", parties[0].user == parties[1].user);
             }
             KindState::Group(group) => dismissed = group.dismissed,
         }
@@ -295,7 +307,7 @@ fn answers(see: &mut impl FnMut(&str, bool), state: &LogicalState) {
             let Status::Kept(receipt) = &message.status else { continue };
             let read = receipt.read_count > 0;
             see("two readers", receipt.read_count > 1);
-            let same_second = receipt.read.windows(2).any(|pair| pair[0].read_at_s == pair[1].read_at_s);
+            let same_second = receipt.read.windows(2).any(|pair| pair[0].read_at_ms == pair[1].read_at_ms);
             see("two readers in one second", same_second);
             see("recalled", receipt.recalled);
             see("recalled and read", receipt.recalled && read);

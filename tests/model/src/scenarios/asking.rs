@@ -1,6 +1,6 @@
-//! S10 to S12: asking for receipts.
+//! S10 to S12, S24: asking for receipts, and what is answered.
 
-use super::{EventResult::Applied, EventResult::Repeated, Log, RETENTION, rejected};
+use super::{EventResult::Applied, EventResult::Repeated, Log, RETENTION, START, rejected};
 use crate::model::{
     answers::Outcome::{NotRequested, Read},
     conversations::Reason,
@@ -86,4 +86,22 @@ fn s12_an_unreadable_record_is_a_dead_letter_and_moves_log_time() {
     assert_eq!(log.state().log_time_ms, super::START + 7);
     log.at(3).tick();
     assert_eq!(log.state().log_time_ms, super::START + 7, "the highest arrival so far");
+}
+
+#[test]
+fn s24_counts_of_the_audience_of_readers_who_left_and_until_when_it_is_kept() {
+    let mut log = Log::with_group("a b c d e");
+    log.at(7).send("m1", "a");
+    log.read("g", "b", "m1");
+    log.read("g", "c", "m1");
+    log.remove("c d");
+    let receipt = log.receipt("g", "m1");
+    assert_eq!((receipt.audience_count, receipt.read_count, receipt.unread_count), (4, 2, 1));
+    assert_eq!(receipt.read_left_count, 1);
+    assert_eq!(receipt.left_unread.len(), 1, "the rest of the audience");
+    assert_eq!(receipt.kept_until_ms, Some(START + 7 + RETENTION));
+    log.read("g", "d", "m1");
+    assert_eq!(log.receipt("g", "m1").read_left_count, 2, "who reads after leaving has left");
+    log.settings.retention_ms = 0;
+    assert_eq!(log.receipt("g", "m1").kept_until_ms, None);
 }

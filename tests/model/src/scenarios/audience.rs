@@ -1,6 +1,6 @@
 //! S1 to S9: who is counted.
 
-use super::{EventResult::Applied, EventResult::Repeated, Log, RETENTION, rejected};
+use super::{EventResult::Applied, EventResult::Repeated, Log, RETENTION, START, rejected};
 use crate::model::{
     answers::{
         KindState,
@@ -136,14 +136,34 @@ fn s08_group_and_one_to_one_do_not_mix() {
 #[test]
 fn s08_one_to_one_is_between_its_first_two_people() {
     let mut log = Log::new();
-    assert_eq!(log.tell("m1", "a", "a"), rejected(Reason::ToOneself));
     assert_eq!(log.tell("m1", "b", "a"), Applied);
     assert_eq!(log.tell("m2", "a", "b"), Applied);
     assert_eq!(log.tell("m3", "a", "c"), rejected(Reason::OtherPeople));
     assert_eq!(log.tell("m3", "c", "a"), rejected(Reason::OtherPeople));
-    assert_eq!(log.tell("m3", "a", "a"), rejected(Reason::ToOneself));
+    assert_eq!(log.tell("m3", "a", "a"), rejected(Reason::OtherPeople));
     let KindState::OneToOne(parties) = log.conversation("p").kind else { panic!("a group") };
     assert_eq!(parties.map(|party| party.user.to_string()), ["b", "a"]);
+}
+
+#[test]
+fn s08_a_note_to_oneself_is_nobodys_to_read_and_nobody_else_sends_in_it() {
+    let mut log = Log::new();
+    assert_eq!(log.tell("m1", "a", "a"), Applied);
+    assert_eq!(log.show("p", "m1"), "read [] unread [] left []");
+    assert_eq!(log.receipt("p", "m1").audience_count, 0);
+    assert_eq!(log.tell("m2", "a", "b"), rejected(Reason::OtherPeople));
+    assert_eq!(log.tell("m2", "b", "a"), rejected(Reason::OtherPeople));
+    assert_eq!(log.tell("m2", "b", "b"), rejected(Reason::OtherPeople));
+    assert_eq!(log.add("b"), rejected(Reason::NoSuchGroup));
+    assert_eq!(log.create("p", "a"), rejected(Reason::WrongKind));
+    assert_eq!(log.tell("m2", "a", "a"), Applied);
+    assert_eq!(log.read("p", "a", "m1"), [NotInAudience]);
+    log.mark_time("p", "a", START + 9);
+    log.mark("p", "a", "m2");
+    assert_eq!(log.marks("p"), [None, None], "nobody is to be notified");
+    assert_eq!(log.show("p", "m1"), "read [] unread [] left []");
+    let peer = log.receipt("p", "m1").peer.unwrap();
+    assert_eq!((peer.peer.as_str(), peer.is_peer_read, peer.peer_read_at_ms), ("a", false, None));
 }
 
 #[test]

@@ -156,7 +156,24 @@ fn s19_up_to_a_time_covers_what_was_sent_by_then_whenever_it_is_logged() {
     let (read, unread) = ("read [b@2] unread [] left []", "read [] unread [b] left []");
     assert_eq!(shown, [read, "read [] unread [a] left []", read, unread, read, unread]);
     let peer = log.receipt("p", "m1").peer.unwrap();
-    assert_eq!((peer.peer.as_str(), peer.is_peer_read, peer.peer_read_at_s), ("b", true, Some(START / 1000 + 2)));
+    assert_eq!((peer.peer.as_str(), peer.is_peer_read, peer.peer_read_at_ms), ("b", true, Some(START + 2000)));
+}
+
+#[test]
+fn s19_a_mark_never_covers_what_came_after_it() {
+    let (read, unread) = ("read [b@240] unread [] left []", "read [] unread [b] left []");
+    let mut log = Log::new();
+    log.occurred_at(START + 240_000).tell("m1", "a", "b");
+    log.at(1000).mark_time("p", "b", START + 240_000);
+    log.at(2000).tell("m2", "a", "b");
+    log.at(3000).tell("m3", "a", "b");
+    log.occurred_at(START + 1000).tell("m4", "a", "b");
+    log.occurred_at(START + 1001).tell("m5", "a", "b");
+    let shown = ["m1", "m2", "m3", "m4", "m5"].map(|id| log.show("p", id));
+    assert_eq!(shown, [read, unread, unread, "read [b@1] unread [] left []", unread]);
+    assert_eq!(log.marks("p"), [None, Some(START + 1000)], "at most the mark's arrival");
+    log.at(1000).tell("m6", "a", "b");
+    assert_eq!(log.show("p", "m6"), unread, "its log time is after the mark, as is that of what is before it");
 }
 
 #[test]
@@ -205,12 +222,25 @@ fn s20_times_left_out_or_far_ahead_are_the_arrival() {
 
 #[test]
 fn s20_a_mark_far_ahead_is_one_up_to_its_arrival() {
-    for (until, mark) in [(AHEAD, AHEAD), (AHEAD + 1, 0)] {
+    for (until, covered) in [(AHEAD, 1), (AHEAD + 1, 0)] {
         let mut log = Log::new();
-        log.tell("m1", "a", "b");
+        log.occurred_at(START + 1).tell("m1", "a", "b");
         log.mark_time("p", "b", START + until);
-        assert_eq!(log.marks("p"), [None, Some(START + mark)]);
+        assert_eq!(log.receipt("p", "m1").read_count, covered);
     }
+}
+
+#[test]
+fn s20_a_read_time_is_kept_in_whole_seconds_and_never_before_its_message() {
+    let mut log = Log::with_group("a b c");
+    log.at(900).send("m1", "a");
+    log.at(950).read("g", "b", "m1");
+    log.at(1950).read("g", "c", "m1");
+    let times: Vec<_> = log.receipt("g", "m1").read.iter().map(|reader| reader.read_at_ms).collect();
+    assert_eq!(times, [START + 900, START + 1000]);
+    log.at(900).tell("m1", "a", "b");
+    log.at(950).read("p", "b", "m1");
+    assert_eq!(log.receipt("p", "m1").peer.unwrap().peer_read_at_ms, Some(START + 900));
 }
 
 #[test]

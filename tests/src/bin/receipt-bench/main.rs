@@ -5,6 +5,7 @@ mod fold;
 mod group;
 mod hot;
 mod latency;
+mod leaves;
 mod replay;
 
 use std::{env, path::PathBuf};
@@ -25,6 +26,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wants("calls") {
         calls::run()?;
+    }
+    if wants("leaves") {
+        leaves::run()?;
     }
     if wants("hot") {
         hot::run()?;

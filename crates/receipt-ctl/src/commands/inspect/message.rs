@@ -3,7 +3,6 @@
 use clap::Args;
 use receipt_ctl::story::{Answer, Asks, Happening, MessageLife, MessageNow, What};
 use receipt_domain::answer::ReceiptOutcome;
-use receipt_proto::timestamp_from_s;
 use serde_json::{Value, json};
 
 use super::{LINES_MAX, Which, at_json, at_text, foot, head, id, shortened, time, why_not};
@@ -52,10 +51,6 @@ impl Message {
     }
 }
 
-fn seconds(s: u32) -> String {
-    timestamp_from_s(s.into()).to_string()
-}
-
 fn happening_json(happening: &Happening, partition: u32) -> Value {
     let mut json = json!({ "event": name(&happening.what), "record": at_json(happening.at, partition) });
     match &happening.what {
@@ -68,10 +63,10 @@ fn happening_json(happening: &Happening, partition: u32) -> Value {
         }
         What::SentInVain(why) | What::RecalledInVain(why) => json["reason"] = json!(why),
         What::Recalled { again } => json["again"] = json!(again),
-        What::Read { user, read_at_s, before_s, waited } => {
+        What::Read { user, read_at_ms, before_ms, waited } => {
             json["user"] = json!(user.as_str());
-            json["read_at"] = json!(seconds(*read_at_s));
-            json["read_at_before"] = json!(before_s.map(seconds));
+            json["read_at"] = json!(time(*read_at_ms));
+            json["read_at_before"] = json!(before_ms.map(time));
             json["waiting_read_offset"] = json!(waited);
         }
         What::ReadInVain { user, outcome } => {
@@ -143,10 +138,12 @@ fn now_json(now: &MessageNow) -> Value {
         Err(why) => json["error"] = json!(why_not(*why)),
         Ok(Answer { receipt, readers, unread, left_unread }) => {
             let readers = readers.iter().map(|reader| {
-                json!({ "user_id": reader.user.as_str(), "read_at": seconds(reader.read_at_s), "left": reader.left })
+                json!({ "user_id": reader.user.as_str(), "read_at": time(reader.read_at_ms), "left": reader.left })
             });
             json["read_count"] = json!(receipt.read_count);
             json["unread_count"] = json!(receipt.unread_count);
+            json["audience_count"] = json!(receipt.audience_count);
+            json["read_left_count"] = json!(receipt.read_left_count);
             json["recalled"] = json!(receipt.recalled);
             json["readers"] = readers.collect();
             json["unread"] = unread.iter().map(|user| user.as_str()).collect();
@@ -209,10 +206,10 @@ fn in_words(what: &What) -> (String, String) {
         What::RecallRepeated => ("recalled again: a repeat".to_owned(), none()),
         What::RecalledInVain(why) => (format!("recall refused: {why}"), none()),
         What::Dismissed => ("the group was dismissed".to_owned(), none()),
-        What::Read { user, read_at_s, before_s, waited } => {
-            let before = before_s.map(|before| format!(", not {}", seconds(before))).unwrap_or_default();
+        What::Read { user, read_at_ms, before_ms, waited } => {
+            let before = before_ms.map(|before| format!(", not {}", time(before))).unwrap_or_default();
             let waited = waited.map(|offset| format!(", by receipts.reads {offset}, which waited")).unwrap_or_default();
-            (format!("read {}{before}{waited}", seconds(*read_at_s)), user.to_string())
+            (format!("read {}{before}{waited}", time(*read_at_ms)), user.to_string())
         }
         What::ReadInVain { user, outcome } => {
             let what = match outcome {

@@ -110,6 +110,9 @@ mod tests {
             message: message.clone(),
             read_count: 1,
             unread_count: 2,
+            audience_count: 0,
+            read_left_count: 0,
+            kept_until_ms: None,
             recalled: false,
             peer: None,
         };

@@ -250,7 +250,7 @@ pub(crate) mod tests {
     fn file() -> Vec<u8> {
         let mut writer = Writer::default();
         for bytes in [100_usize, 0, 80_000, 7] {
-            writer.record(&(0..bytes).map(|n| (n % 251) as u8 | 1).collect::<Vec<_>>());
+            writer.record(&(0..=250).cycle().take(bytes).map(|n: u8| n | 1).collect::<Vec<_>>());
         }
         let left = BLOCK_BYTES - writer.0.len() % BLOCK_BYTES;
         writer.record(&vec![9; left - HEAD_BYTES - 3]);

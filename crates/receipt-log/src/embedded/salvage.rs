@@ -82,7 +82,10 @@ pub(super) fn open(dir: &Path, scratch: &Path, known: Known) -> Result<(Embedded
     };
     let id = rows::number(&db, &keys::ID).ok().flatten().map(LogId::from_bytes);
     let id = id.or(known.id).unwrap_or(LogId::from_bytes([0; 16]));
-    let partitions_whole: Vec<_> = Shared::places(partitions).map(|place| whole(&db, place)).collect();
+    let mut partitions_whole: Vec<_> = Shared::places(partitions).map(|place| whole(&db, place)).collect();
+    for why in partitions_whole.iter_mut().filter_map(|whole| whole.why.as_mut()) {
+        *why = of_original(why, dir, scratch);
+    }
     let bounds: Vec<_> = partitions_whole.iter().map(|whole| Bounds { start: whole.start, end: whole.end }).collect();
     let shared = Arc::new(Shared::new(db, open::lock(scratch)?, partitions, &bounds));
     // Nobody appends: whoever asks for it is told that there is no appending thread.
@@ -133,8 +136,7 @@ fn database(dir: &Path, scratch: &Path, damage: &mut Vec<String>) -> Result<DB, 
         },
         Err(error) => error.to_string(),
     };
-    // The copy's name says nothing to whoever reads it.
-    damage.push(why.replace(&*scratch.to_string_lossy(), &dir.to_string_lossy()));
+    damage.push(of_original(&why, dir, scratch));
     let failed = |error: rocksdb::Error| LogError::Open { dir: dir.to_path_buf(), detail: error.to_string() };
     DB::repair(&tolerant(), scratch).map_err(failed)?;
     let lost = fs::read_dir(scratch.join("lost")).into_iter().flatten().flatten().map(|file| file.file_name());
@@ -142,6 +144,11 @@ fn database(dir: &Path, scratch: &Path, damage: &mut Vec<String>) -> Result<DB, 
         damage.push(format!("nothing of the table file {} can be read", dir.join(name).display()));
     }
     DB::open_for_read_only(&tolerant(), scratch, false).map_err(failed)
+}
+
+/// What is wrong with a file of the copy, by the name of the file that it is a copy of.
+fn of_original(why: &str, dir: &Path, scratch: &Path) -> String {
+    why.replace(&*scratch.to_string_lossy(), &dir.to_string_lossy())
 }
 
 /// Opens also where table files are damaged or WAL files are missing: a gap shows that.

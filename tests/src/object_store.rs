@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use receipt_fold_tests::runner;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -34,7 +33,7 @@ impl ObjectStore {
     /// If it does not, or if it is not installed.
     pub async fn start() -> Self {
         let program = OBJECT_STORE.installed().join("bin/s3s-fs");
-        let mut random = Random::new(runner::seed() ^ u64::from(std::process::id()));
+        let mut random = Random::unseeded();
         let addr = port::lasting(&mut random);
         let dir = tempfile::tempdir().expect("a temporary directory");
         let root = dir.path().join("root");

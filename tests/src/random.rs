@@ -1,5 +1,7 @@
 //! Numbers that follow from a seed.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 /// The sequence of one seed (splitmix64).
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -9,6 +11,12 @@ impl Random {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// One that no test's outcome depends on, such as which free port is taken.
+    #[must_use]
+    pub fn unseeded() -> Self {
+        Self(RandomState::new().hash_one(()))
     }
 
     /// A number below `end`, which is not 0.

@@ -158,6 +158,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn any_bytes_are_judged_or_refused(
             kind in prop::sample::select(&Kind::ALL[..]), now_ms in arbitrary::number(), value in vec(any::<u8>(), 0..64),

@@ -210,6 +210,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn parts_come_back(
             n in arbitrary::small(), m in arbitrary::number(), first in arbitrary::id(), last in arbitrary::id(),

@@ -323,6 +323,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn consistency_tokens_come_back(token in arbitrary::consistency_token(), damage in one_character()) {
             let text = token.encode();

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::Cli;
+use crate::{cli::Cli, transfer::LeftOut};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", status::line(&error));
-            ExitCode::FAILURE
+            if error.is::<LeftOut>() { ExitCode::from(LeftOut::EXIT_CODE) } else { ExitCode::FAILURE }
         }
     }
 }

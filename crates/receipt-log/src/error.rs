@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use receipt_dbfiles::FileError;
+
 use crate::{Topic, human};
 
 /// What mends a damaged log.
-const RESTORE: &str =
-    "restore the log from a copy, an embedded one by `receiptctl snapshot restore` into an empty data directory";
+const RESTORE: &str = "restore the log from a copy, an embedded one by `receiptctl snapshot restore` into an empty data \
+    directory; without a snapshot, `receiptctl log export --until-damage` writes what is whole of an embedded one";
 
 /// An error of the log. Its text says what happened and, where somebody can mend it, how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -204,6 +206,15 @@ pub enum ErrorKind {
     Invalid,
     /// This process can do nothing more with the log.
     Fatal,
+}
+
+impl From<FileError> for LogError {
+    fn from(error: FileError) -> LogError {
+        match error {
+            FileError::Damaged { .. } => LogError::Damaged { detail: error.to_string() },
+            FileError::Unreadable { .. } => LogError::Read { detail: error.to_string() },
+        }
+    }
 }
 
 impl LogError {

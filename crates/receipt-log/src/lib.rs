@@ -24,7 +24,7 @@ mod record;
 mod topic;
 
 pub use clock::Clock;
-pub use embedded::{Copied, EmbeddedOptions, Extent, PARTITIONS_MAX};
+pub use embedded::{Copied, EmbeddedOptions, Extent, Known, PARTITIONS_MAX, Salvage, Whole};
 pub use error::{ErrorKind, LogError};
 pub use id::LogId;
 pub use kafka::{CreatedTopic, KafkaOptions, create_topics};

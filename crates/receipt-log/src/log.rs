@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use crate::embedded::{Checks, Embedded, Span};
 use crate::kafka::{self, Kafka};
 use crate::{
-    Appended, Batch, Copied, CopiedRecord, EmbeddedOptions, KafkaOptions, LogError, LogId, NewRecord, Reader,
-    StoredRecord, Topic, murmur2,
+    Appended, Batch, Copied, CopiedRecord, EmbeddedOptions, KafkaOptions, Known, LogError, LogId, NewRecord, Reader,
+    Salvage, StoredRecord, Topic, murmur2,
 };
 
 /// A handle to an open log, cheap to clone. The log is closed by [`Log::close`], or when the last handle and the last
@@ -42,6 +42,17 @@ impl Log {
     /// [`LogError::NoLog`], and as [`Log::open_embedded`].
     pub fn open_embedded_existing(dir: &Path) -> Result<Log, LogError> {
         Ok(Log { engine: Engine::Embedded(Arc::new(Embedded::open_existing(dir)?)) })
+    }
+
+    /// Opens what is whole of a damaged embedded log, which nobody has open: of each partition the records before the first
+    /// that is damaged or missing. It is read from a copy in `scratch`, which is made, and deleted first where it is there;
+    /// the log itself stays as it is. Nothing can be appended. `known` is taken where the damage has taken it.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`], [`LogError::Locked`], [`LogError::Read`]; [`LogError::Open`] where nothing can be read.
+    pub fn salvage_embedded(dir: &Path, scratch: &Path, known: Known) -> Result<(Log, Salvage), LogError> {
+        let (log, salvage) = Embedded::salvage(dir, scratch, known)?;
+        Ok((Log { engine: Engine::Embedded(Arc::new(log)) }, salvage))
     }
 
     /// Opens a log on Kafka, whose topics must be there. Waits a while for brokers that are being started.

@@ -123,6 +123,8 @@ fn read_as_by_prost(value: &[u8]) {
 }
 
 proptest! {
+    #![proptest_config(receipt_test_seed::config())]
+
     #[test]
     fn conversation_events_go_back_and_forth(event in arbitrary_event()) {
         let value = v1::ConversationEvent::from(&event).encode_to_vec();

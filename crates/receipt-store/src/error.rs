@@ -1,6 +1,7 @@
 //! What can go wrong with a store.
 
 use receipt_codec::Corrupt;
+use receipt_dbfiles::FileError;
 
 /// Why a store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,12 @@ pub enum StoreError {
     /// RocksDB failed.
     #[error("RocksDB: {0}")]
     RocksDb(#[from] rocksdb::Error),
+}
+
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        Self::File { file: error.file().display().to_string(), why: error.why() }
+    }
 }
 
 impl StoreError {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use receipt_codec::key::Kind;
-use rocksdb::{DB, Direction, IteratorMode, Options, ReadOptions};
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
 
 use crate::{
     describe::{self, Place},
@@ -36,9 +36,7 @@ impl Rows {
         if !open::is_store(dir) {
             return Ok(None);
         }
-        let mut options = Options::default();
-        options.set_keep_log_file_num(open::LOG_FILES);
-        Ok(Some(Self(DB::open_for_read_only(&options, dir, false)?)))
+        Ok(Some(Self(open::open_unchecked(dir)?)))
     }
 
     /// The kinds of row, by name.

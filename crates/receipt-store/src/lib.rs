@@ -14,7 +14,6 @@ mod inbox;
 mod inspect;
 mod load;
 mod logical;
-mod manifest_file;
 mod open;
 mod query;
 mod resources;

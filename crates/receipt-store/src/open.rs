@@ -6,12 +6,13 @@ use receipt_codec::{
     Corrupt, expiry,
     row::identity::{self, Identity},
 };
+use receipt_dbfiles::{check_before_open, check_closed};
 use receipt_domain::settings::Settings;
 use rocksdb::{
     BlockBasedOptions, CompactionDecision, DB, DBCompressionType, ErrorKind, IteratorMode, Options, WriteOptions,
 };
 
-use crate::{error::StoreError, horizon::Horizon, manifest_file, resources::Resources, table_file};
+use crate::{error::StoreError, horizon::Horizon, resources::Resources, table_file};
 
 const MIB: usize = 1 << 20;
 /// RocksDB's first file.
@@ -26,9 +27,7 @@ pub(crate) fn open(
     identity: &Identity,
     horizon: &Arc<Horizon>,
 ) -> Result<DB, StoreError> {
-    let db = DB::open(&options(resources, identity.settings, horizon), dir).map_err(|error| {
-        if is_in_use(&error) { StoreError::Locked { dir: dir.display().to_string() } } else { named(dir, error) }
-    })?;
+    let db = database(dir, || DB::open(&options(resources, identity.settings, horizon), dir))?;
     match db.get(identity::key())? {
         Some(value) => check(&identity::decode(&value)?, identity, dir)?,
         None if db.iterator(IteratorMode::Start).next().transpose()?.is_some() => {
@@ -53,19 +52,24 @@ pub(crate) fn identity(dir: &Path) -> Result<Option<Identity>, StoreError> {
     if !is_store(dir) {
         return Ok(None);
     }
-    let mut options = Options::default();
-    options.set_keep_log_file_num(LOG_FILES);
-    let db = DB::open_for_read_only(&options, dir, false).map_err(|error| named(dir, error))?;
+    let db = open_unchecked(dir)?;
     let value = db.get(identity::key())?;
     let missing = || Corrupt { what: "identity", why: "it is missing".to_owned() };
     Ok(Some(identity::decode(&value.ok_or_else(missing)?)?))
+}
+
+/// Opens the database in a directory to be read only, whatever it was created for.
+pub(crate) fn open_unchecked(dir: &Path) -> Result<DB, StoreError> {
+    let mut options = Options::default();
+    options.set_keep_log_file_num(LOG_FILES);
+    database(dir, || DB::open_for_read_only(&options, dir, false))
 }
 
 /// Opens the database in a directory to be read only.
 pub(crate) fn open_read_only(dir: &Path, resources: &Resources, asked: &Identity) -> Result<DB, StoreError> {
     let mut options = options(resources, asked.settings, &Arc::default());
     options.create_if_missing(false);
-    let db = DB::open_for_read_only(&options, dir, false).map_err(|error| named(dir, error))?;
+    let db = database(dir, || DB::open_for_read_only(&options, dir, false))?;
     let value = db.get(identity::key())?;
     let missing = || Corrupt { what: "identity", why: "it is missing".to_owned() };
     check(&identity::decode(&value.ok_or_else(missing)?)?, asked, dir)?;
@@ -89,12 +93,20 @@ pub(crate) fn reidentify(
     let mut options = options(resources, identity.settings, &Arc::default());
     options.create_if_missing(false);
     options.set_disable_auto_compactions(true);
-    let db = DB::open(&options, dir)?;
+    let db = database(dir, || DB::open(&options, dir))?;
     identity.log_id = *log_id;
     origin.clone_into(&mut identity.origin);
     db.put_opt(identity::key(), identity::encode(&identity)?, &no_wal())?;
     db.flush()?;
     Ok(())
+}
+
+/// Opens a database after its files were checked: some damage keeps RocksDB busy indefinitely.
+fn database(dir: &Path, open: impl FnOnce() -> Result<DB, rocksdb::Error>) -> Result<DB, StoreError> {
+    check_before_open(dir)?;
+    open().map_err(|error| {
+        if is_in_use(&error) { StoreError::Locked { dir: dir.display().to_string() } } else { named(dir, error) }
+    })
 }
 
 /// RocksDB blames its MANIFEST for a table file that does not open: which one it is.
@@ -123,11 +135,7 @@ pub(crate) fn check_files(dir: &Path) -> Result<(), StoreError> {
             Err(why) => return fail(&table, format!("it cannot be read: {why}")),
         }
     }
-    match manifest_file::damage(dir) {
-        Ok(None) => Ok(()),
-        Ok(Some((name, why))) => fail(&dir.join(name), why),
-        Err(why) => fail(&dir.join(CURRENT), format!("it, or the MANIFEST that it names, cannot be read: {why}")),
-    }
+    Ok(check_closed(dir)?)
 }
 
 /// Whether someone holds the database: this process, or another. RocksDB has no kind of error for it, and other texts

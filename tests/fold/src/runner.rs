@@ -6,21 +6,12 @@ use proptest::{
     strategy::Strategy,
     test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
 };
+use receipt_test_seed::seed;
 
 /// The number of histories, from `RECEIPT_HISTORIES`, or what CI runs.
 #[must_use]
 pub fn histories_wanted(default: u32) -> u32 {
     env::var("RECEIPT_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
-}
-
-/// The seed, from `RECEIPT_SEED`, or from the time of day: a run that fails is repeated by giving what it printed.
-#[must_use]
-pub fn seed() -> u64 {
-    let given = env::var("RECEIPT_SEED").ok().and_then(|seed| seed.parse().ok());
-    given.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(0, |since| since.as_secs() ^ (u64::from(since.subsec_nanos()) << 20))
-    })
 }
 
 /// Tries a property on this many cases; a failure is shrunk to its smallest, and told with the seed.
@@ -35,8 +26,8 @@ pub fn check<S: Strategy>(
 ) where
     S::Value: Debug,
 {
+    println!("{name}: {cases} cases");
     let seed = seed();
-    println!("{name}: {cases} cases, RECEIPT_SEED={seed}");
     let mut bytes = [0_u8; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

@@ -5,7 +5,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use receipt_fold_tests::runner;
 use receipt_tests::{
     language::Language,
     poll::until,
@@ -61,7 +60,7 @@ async fn session(language: &Language) {
     let checkout = language.checkout();
     Program::start(language.build(&checkout)).ends().await;
     let dir = DataDir::new();
-    let addr = port::lasting(&mut Random::new(runner::seed()));
+    let addr = port::lasting(&mut Random::unseeded());
     let server = serve(&dir, addr).await;
     let mut client = Program::start(language.run(&checkout, &[&addr.to_string()]));
     client.says("READY-FOR-KILL").await;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use receipt_fold_tests::runner;
 use receipt_proto::v1::{self, conversation_event::Event as Kind, message_sent::Audience};
+use receipt_test_seed::seed;
 use receipt_tests::{poll::until, random::Random};
 use tokio::task::JoinSet;
 
@@ -23,7 +23,7 @@ const READS_A_DELTA: u64 = 40;
 #[tokio::test(flavor = "multi_thread")]
 async fn s33_five_thousand_reads_in_five_seconds_are_few_deltas() {
     let _shared = crate::MACHINE.read().await;
-    let mut random = Random::new(runner::seed());
+    let mut random = Random::new(seed());
     let site = Site::start(&mut random, &[]).await;
     let mut client = Client::new(site.channel());
     let member_ids = (0..READS).map(user).chain(["ann".to_owned()]).collect();

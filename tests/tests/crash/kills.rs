@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use receipt_fold_tests::runner;
+use receipt_test_seed::seed;
 use receipt_tests::{random::Random, server::Receipts};
 use tokio::task::JoinSet;
 
@@ -43,8 +43,8 @@ const OLDER_LISTED_MAX: usize = 3;
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
     let _shared = crate::MACHINE.read().await;
-    let (seed, kills) = (runner::seed(), setting("RECEIPT_KILLS", 20));
-    println!("RECEIPT_SEED={seed} RECEIPT_KILLS={kills}");
+    let (seed, kills) = (seed(), setting("RECEIPT_KILLS", 20));
+    println!("RECEIPT_KILLS={kills}");
     let mut random = Random::new(seed);
     let site = Site::start(&mut random, &FLAGS).await;
     let kills = usize::try_from(kills).unwrap();
@@ -55,8 +55,8 @@ async fn nothing_acknowledged_is_lost_whenever_the_server_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_whenever_the_broker_the_server_or_both_are_killed() {
     let _shared = crate::MACHINE.read().await;
-    let (seed, kills) = (runner::seed(), setting("RECEIPT_BROKER_KILLS", 2));
-    println!("RECEIPT_SEED={seed} RECEIPT_BROKER_KILLS={kills}: twice as many of receiptd, half as many of both");
+    let (seed, kills) = (seed(), setting("RECEIPT_BROKER_KILLS", 2));
+    println!("RECEIPT_BROKER_KILLS={kills}: twice as many of receiptd, half as many of both");
     let mut random = Random::new(seed);
     let site = Site::on_broker(&mut random, &FLAGS).await;
     let times = |victim, kills: u64| vec![victim; usize::try_from(kills).unwrap()];

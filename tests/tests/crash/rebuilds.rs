@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use receipt_fold_tests::runner;
 use receipt_proto::v1::{
     self, rebuild_partitions_response::Told as Rebuild, verify_partitions_response::Told as Verify,
 };
+use receipt_test_seed::seed;
 use receipt_tests::{
     random::Random,
     server::{Admin, Receipts},
@@ -50,8 +50,8 @@ struct Asked {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_under_load_fails_no_query_and_changes_no_answer() {
     let _shared = crate::MACHINE.read().await;
-    let (seed, rounds) = (runner::seed(), setting("RECEIPT_REBUILDS", 15));
-    println!("RECEIPT_SEED={seed} RECEIPT_REBUILDS={rounds}");
+    let (seed, rounds) = (seed(), setting("RECEIPT_REBUILDS", 15));
+    println!("RECEIPT_REBUILDS={rounds}");
     let mut random = Random::new(seed);
     let site = Site::start(&mut random, &["--write-buffer-mib", "4"]).await;
     let load = Load::new(Client::new(site.channel()), SENDERS, USERS);
@@ -101,8 +101,8 @@ async fn a_rebuild_under_load_fails_no_query_and_changes_no_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_in_the_middle_of_a_rebuild_loses_nothing() {
     let _shared = crate::MACHINE.read().await;
-    let (seed, kills) = (runner::seed(), setting("RECEIPT_REBUILD_KILLS", 6));
-    println!("RECEIPT_SEED={seed} RECEIPT_REBUILD_KILLS={kills}");
+    let (seed, kills) = (seed(), setting("RECEIPT_REBUILD_KILLS", 6));
+    println!("RECEIPT_REBUILD_KILLS={kills}");
     let mut random = Random::new(seed);
     let mut site = Site::start(&mut random, &["--write-buffer-mib", "4"]).await;
     let load = Load::new(Client::new(site.channel()), SENDERS, USERS);

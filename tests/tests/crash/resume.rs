@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use receipt_fold_tests::runner;
 use receipt_proto::v1::{self, conversation_event::Event as Kind, message_sent::Audience, read_event::Target};
+use receipt_test_seed::seed;
 use receipt_tests::{poll::until, random::Random, server::Receipts};
 use tokio::task::JoinSet;
 
@@ -48,8 +48,8 @@ struct Cuts {
 #[tokio::test(flavor = "multi_thread")]
 async fn s34_clients_cut_at_random_moments_miss_nothing() {
     let _shared = crate::MACHINE.read().await;
-    let (seed, clients) = (runner::seed(), setting("RECEIPT_CLIENTS", 200));
-    println!("RECEIPT_SEED={seed} RECEIPT_CLIENTS={clients}");
+    let (seed, clients) = (seed(), setting("RECEIPT_CLIENTS", 200));
+    println!("RECEIPT_CLIENTS={clients}");
     let mut random = Random::new(seed);
     let mut site = Site::start(&mut random, &["--write-buffer-mib", "4"]).await;
     let proxy = Proxy::start(site.addr, seed, BYTES_MAX).await;

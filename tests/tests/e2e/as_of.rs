@@ -180,8 +180,7 @@ async fn compare(how: &[&str], server: Option<&Server>, moment: &Moment, right: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_of_earlier_moments_the_answers_are_those_of_the_log_up_to_there() {
-    let seed = receipt_fold_tests::runner::seed();
-    println!("RECEIPT_SEED={seed}");
+    let seed = receipt_test_seed::seed();
     let dir = DataDir::new();
     let server = Server::start(&dir, &[]).await;
     import::end(import::start(&server, &dir, Kind::CollegeMsg)).await;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use receipt_fold_tests::runner;
+use receipt_test_seed::seed;
 use receipt_tests::server::{DataDir, Server};
 
 use crate::{
@@ -32,8 +32,8 @@ async fn real_conversations_have_zero_differences() {
     assert_eq!(messages, 59_835 + 221_512);
     // All lists take some minutes; a sample is another one each time.
     let all = env::var_os("RECEIPT_E2E_ALL").is_some_and(|all| all == "1");
-    let sample = Sample { seed: runner::seed(), one_in: if all { 1 } else { 30 } };
-    println!("RECEIPT_SEED={}, lists of one message in {}", sample.seed, sample.one_in);
+    let sample = Sample { seed: seed(), one_in: if all { 1 } else { 30 } };
+    println!("lists of one message in {}", sample.one_in);
     let report = compare(&server, sample).await;
     assert_eq!(report.receipts, messages);
     assert!(report.lists > 15_000, "{report:?}");

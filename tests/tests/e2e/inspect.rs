@@ -3,9 +3,9 @@
 use std::fs;
 
 use receipt_ctl::dataset::{self, DataEvent, Kind};
-use receipt_fold_tests::runner;
 use receipt_proto::v1::{self, conversation_event::Event};
 use receipt_test_engine as engine;
+use receipt_test_seed::seed;
 use receipt_tests::{
     ctl,
     document::blocks,
@@ -125,8 +125,7 @@ async fn record(server: &Server, place: &Value) -> Value {
 /// R1, and S1 to S5, S13 to S18 on what people really did.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_real_messages_the_log_says_what_the_server_answers() {
-    let seed = runner::seed();
-    println!("RECEIPT_SEED={seed}");
+    let seed = seed();
     let mut random = Random::new(seed);
     let dir = DataDir::new();
     let server = Server::start(&dir, &[]).await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use receipt_ctl::dataset::Kind;
-use receipt_fold_tests::runner;
 use receipt_proto::v1;
+use receipt_test_seed::seed;
 use receipt_tests::{
     poll::until,
     port,
@@ -28,7 +28,7 @@ const END_MAX: Duration = Duration::from_secs(15);
 /// R1, R2: what was acknowledged is there, what was not is sent again, and nothing counts twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
-    let seed = runner::seed();
+    let seed = seed();
     let mut random = Random::new(seed);
     let dir = DataDir::new();
     let addr = port::lasting(&mut random);
@@ -42,7 +42,7 @@ async fn kill_9_in_the_middle_of_an_import_loses_nothing() {
     for round in 0..4 {
         let at = round as u64 * part + part / 5 + random.below(part * 4 / 5);
         let (signal, ctl) = [("9", ""), ("9", ", and of receiptctl"), ("9", ""), ("TERM", "")][round];
-        println!("RECEIPT_SEED={seed}: kill -{signal} of receiptd at {at} of {events} records{ctl}");
+        println!("kill -{signal} of receiptd at {at} of {events} records{ctl}");
         progress(&server, at).await;
         if round == 1 {
             // It notes it now and then; without, it would begin again.

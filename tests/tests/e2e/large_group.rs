@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use receipt_fold_tests::runner;
 use receipt_proto::v1::{self, MemberFilter, receipt_result};
+use receipt_test_seed::seed;
 use receipt_tests::{
     events,
     random::Random,
@@ -53,8 +53,7 @@ async fn a_group_of_100_000_through_grpc() {
     phases.done("a message sent");
 
     let mut readers: Vec<usize> = (1..MEMBERS).collect();
-    let seed = runner::seed();
-    println!("RECEIPT_SEED={seed}");
+    let seed = seed();
     Random::new(seed).shuffle(&mut readers);
     let start_s = now_s();
     let mut look = Look { server: &server, users: &users, readers: Vec::new(), start_s, tokens: vec![token] };

@@ -32,7 +32,7 @@ use crate::{
 const PART_MAX: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// A command of docs/operations.md, with another file, and another log in the place of the data directory.
-fn command(beginning: &str, file: &Path, dir: &DataDir) -> Vec<String> {
+pub(crate) fn command(beginning: &str, file: &Path, dir: &DataDir) -> Vec<String> {
     let blocks = blocks("docs/operations.md", "sh").concat();
     let line = blocks.lines().find(|line| line.starts_with(&format!("receiptctl log {beginning}")));
     let line = line.unwrap_or_else(|| panic!("docs/operations.md has no `{beginning}`"));
@@ -56,7 +56,7 @@ fn at(dir: &DataDir) -> Vec<String> {
     }
 }
 
-async fn run(words: &[String]) -> Output {
+pub(crate) async fn run(words: &[String]) -> Output {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     ctl::start_alone(&words).output().await
 }
@@ -89,14 +89,14 @@ fn sums(imported: &Value) -> [u64; 3] {
 }
 
 /// The lines between header and trailer.
-fn record_lines(file: &Path) -> Vec<String> {
+pub(crate) fn record_lines(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let lines: Vec<_> = text.lines().map(str::to_owned).collect();
     lines[1..lines.len() - 1].to_vec()
 }
 
 /// The lines of a file, and the first of them of each partition of another.
-fn is_prefix(part: &[String], all: &[String]) -> bool {
+pub(crate) fn is_prefix(part: &[String], all: &[String]) -> bool {
     let key = |line: &String| {
         let line: Value = serde_json::from_str(line).unwrap();
         (line["topic"].as_str().unwrap().to_owned(), line["partition"].as_u64().unwrap())

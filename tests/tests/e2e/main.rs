@@ -22,3 +22,4 @@ mod senders;
 mod snapshot;
 mod snapshot_live;
 mod told;
+mod until_damage;

@@ -12,6 +12,7 @@ use receipt_tests::{
     ctl,
     document::blocks,
     events,
+    files::{copy, flip},
     poll::until,
     server::{DataDir, Server, receiptd_to_its_end},
     session::{counts, something_happens},
@@ -113,14 +114,6 @@ async fn send(server: &Server, message: &str) {
     server.receipts().publish_conversation_events(request).await.unwrap();
 }
 
-/// Copies a directory of files.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
-        fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
-    }
-}
-
 /// Gives a row the version byte that a newer format would have.
 fn of_a_newer_format(store: &Path, key: &[u8]) {
     let db = DB::open(&Options::default(), store).unwrap();
@@ -216,6 +209,43 @@ async fn r7_a_row_that_a_query_finds_damaged_is_mended_beside_the_receiptd_that_
     server.term().await;
     assert!(inboxes[0].2.contains("; stop receiptd and `rm -r "), "{inboxes:?}");
     site.run(&cure(&inboxes[0].2)).await;
+    site.is_whole((1, 1)).await;
+}
+
+/// Gives the second record of a store's MANIFEST a type that makes RocksDB read it over and over; the file's name.
+fn of_a_recyclable_type(store: &Path) -> String {
+    let name = fs::read_to_string(store.join("CURRENT")).unwrap().trim_end().to_owned();
+    let bytes = fs::read(store.join(&name)).unwrap();
+    let second = 7 + usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+    assert_eq!(bytes[second + 6], 1);
+    flip(&store.join(&name), second + 6, 2);
+    name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_a_flipped_type_in_a_manifest_is_named_and_seals_its_partition_only() {
+    let site = Site::new();
+    let home = site.with_a_snapshot().await;
+    let names = ["receipts", "inboxes"].map(|of| of_a_recyclable_type(&site.store(of, home)));
+    let data_dir = site.dir.path().display().to_string();
+    let verified = ctl::start_alone(&["replay", "verify", "--data-dir", &data_dir]).output().await;
+    let said = format!("{verified:?}");
+    assert!(
+        verified.status.code() == Some(1) && said.contains(&names[0]) && said.contains("damaged: at byte"),
+        "{said}"
+    );
+
+    let server = site.serve_unchecked().await;
+    let mut seals = seals(&server).await;
+    seals.sort_by_key(|(projection, ..)| *projection);
+    assert_eq!(seals.iter().map(|(_, partition, _)| *partition).collect::<Vec<_>>(), [home, home], "{seals:?}");
+    for ((_, _, why), name) in seals.iter().zip(&names) {
+        assert!(why.contains(name) && why.contains("damaged: at byte"), "{why}");
+    }
+    drop(ctl::stdout(&ctl::run(&server, &words(&cure(&seals[0].2))).await));
+    let (status, _) = server.term().await;
+    assert!(status.success(), "{status}");
+    site.run(&cure(&seals[1].2)).await;
     site.is_whole((1, 1)).await;
 }
 

@@ -2,23 +2,31 @@
 //!
 //! `deny.toml` says which of the others' crates each of ours may use; this says which of ours.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, ensure};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Tests of any crate may use it: it says by which seed they draw at random.
+const TEST_SEED: &str = "receipt-test-seed";
 
 /// Says which log tests run on: those of any crate may use it, also of the one below it.
 const TEST_ENGINE: &str = "receipt-test-engine";
 
 /// Every crate, from the bottom up, and which of ours it may use, tests and build scripts included.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 17] = [
+    (TEST_SEED, &[]),
+    ("receipt-dbfiles", &[]),
     ("receipt-domain", &[]),
     ("receipt-codec", &["receipt-domain"]),
     ("receipt-proto", &["receipt-domain"]),
-    ("receipt-log", &[]),
+    ("receipt-log", &["receipt-dbfiles"]),
     ("receipt-snapshot", &["receipt-domain"]),
     (TEST_ENGINE, &["receipt-log"]),
-    ("receipt-store", &["receipt-domain", "receipt-codec"]),
+    ("receipt-store", &["receipt-dbfiles", "receipt-domain", "receipt-codec"]),
     (
         "receipt-projector",
         &["receipt-domain", "receipt-codec", "receipt-proto", "receipt-store", "receipt-log", "receipt-snapshot"],
@@ -90,8 +98,15 @@ const LAYERS: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that fuzzers, mutation tests and properties build again and again.
-const WITHOUT_ROCKSDB: [&str; 6] =
-    ["receipt-domain", "receipt-codec", "receipt-proto", "receipt-snapshot", "receipt-model", "receipt-fold-tests"];
+const WITHOUT_ROCKSDB: [&str; 7] = [
+    "receipt-dbfiles",
+    "receipt-domain",
+    "receipt-codec",
+    "receipt-proto",
+    "receipt-snapshot",
+    "receipt-model",
+    "receipt-fold-tests",
+];
 
 /// The workspace's manifests; nothing beyond them, so that no network is needed.
 fn workspace() -> anyhow::Result<Metadata> {
@@ -119,7 +134,7 @@ fn arrows_point_only_downwards() -> anyhow::Result<()> {
             .get(name)
             .with_context(|| format!("there is no crate {name}"))?
             .iter()
-            .filter(|d| used.contains_key(*d) && (*d != TEST_ENGINE || name == "receipt-tests"))
+            .filter(|d| used.contains_key(*d) && *d != TEST_SEED && (*d != TEST_ENGINE || name == "receipt-tests"))
             .cloned()
             .collect();
         let wrong: Vec<_> = ours.difference(&allowed).collect();
@@ -171,22 +186,47 @@ fn every_crate_takes_the_workspace_lints() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `rdkafka` does not offer is in one module, which says why each call is sound.
-#[test]
-fn unsafe_code_stands_in_one_file() -> anyhow::Result<()> {
-    let mut found = Vec::new();
-    let mut dirs: Vec<_> =
-        workspace()?.packages.iter().map(|p| p.manifest_path.with_file_name("src").into_std_path_buf()).collect();
+/// What the sources below a directory say, with their paths.
+fn sources(mut dirs: Vec<PathBuf>) -> anyhow::Result<Vec<(PathBuf, String)>> {
+    let mut sources = Vec::new();
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(&dir)? {
             let path = entry?.path();
             if path.is_dir() {
                 dirs.push(path);
-            } else if std::fs::read_to_string(&path)?.contains("allow(unsafe_code)") {
-                found.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push((path.clone(), std::fs::read_to_string(&path)?));
             }
         }
     }
+    Ok(sources)
+}
+
+/// What `rdkafka` does not offer is in one module, which says why each call is sound.
+#[test]
+fn unsafe_code_stands_in_one_file() -> anyhow::Result<()> {
+    let packages = workspace()?.packages;
+    let dirs = packages.iter().map(|p| p.manifest_path.with_file_name("src").into_std_path_buf()).collect();
+    let mut found = sources(dirs)?;
+    found.retain(|(_, text)| text.contains("allow(unsafe_code)"));
+    let found: Vec<_> = found.into_iter().map(|(path, _)| path).collect();
     ensure!(found.len() == 1 && found[0].ends_with("receipt-log/src/kafka/native.rs"), "{found:?}");
+    Ok(())
+}
+
+/// A property that fails, or does not end, is tried again by the seed that it printed before it began.
+#[test]
+fn every_property_prints_its_seed() -> anyhow::Result<()> {
+    let root = workspace()?.workspace_root;
+    let dirs = ["crates", "tests"].map(|dir| root.join(dir).into_std_path_buf());
+    let (begins, seeded) = (["proptest", "! {\n"].concat(), "#![proptest_config(receipt_test_seed::config())]");
+    let mut blocks = 0;
+    for (path, text) in sources(dirs.to_vec())? {
+        for block in text.split(&begins).skip(1) {
+            blocks += 1;
+            ensure!(block.trim_start().starts_with(seeded), "{}: `proptest!` begins without {seeded}", path.display());
+        }
+    }
+    ensure!(blocks > 20, "only {blocks} blocks of properties were found");
     Ok(())
 }

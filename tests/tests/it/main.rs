@@ -3,6 +3,7 @@
 // These are tests: where they cannot go on, they have failed.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
+mod every_bit;
 mod inbox;
 mod layers;
 mod past;

@@ -13,7 +13,7 @@
 //!
 //! That it shows in none is tried: the rest of the history, and marks by everyone, fold to the same state.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use proptest::prelude::*;
 use receipt_codec::{expiry, key::Kind, row::progress};
@@ -24,6 +24,7 @@ use receipt_store::{Comparison, Resources, Row, Rows, Store};
 use receipt_tests::{
     dir,
     feed::{Input, batch, identity},
+    files::copy,
     random::Random,
     walk::INLINE_READERS_MAX,
 };
@@ -85,14 +86,6 @@ fn folded_on(dir: &Path, resources: &Resources, history: &History, folded: (usiz
     }
     batch(&store, INLINE_READERS_MAX, reads);
     store
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
 }
 
 fn compare(one: &Store, two: &Store) -> Result<Comparison, String> {

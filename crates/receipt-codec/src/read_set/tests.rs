@@ -131,6 +131,8 @@ fn stored(times: &BTreeMap<u32, u32>, stretch: usize) -> Stored {
 }
 
 proptest! {
+    #![proptest_config(receipt_test_seed::config())]
+
     #[test]
     fn lists_round_trip(readers in arbitrary::readers(), damage in proof::damage()) {
         BY_TIME.holds(&readers, &damage);

@@ -71,6 +71,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(
             key in (arbitrary::number(), arbitrary::small()), row in arbitrary::active(), damage in proof::damage(),

@@ -78,6 +78,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(id in arbitrary::id(), row in arbitrary::conversation(), damage in proof::damage()) {
             KEY.holds(&id, &damage);

@@ -64,6 +64,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(
             key in (arbitrary::number(), arbitrary::id()), row in arbitrary::cursor(), damage in proof::damage(),

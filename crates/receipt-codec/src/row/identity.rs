@@ -75,6 +75,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(row in arbitrary::identity(), damage in proof::damage()) {
             VALUE.holds(&row, &damage);

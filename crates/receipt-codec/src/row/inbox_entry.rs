@@ -116,6 +116,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(
             key in (arbitrary::id(), arbitrary::number()), row in arbitrary::inbox_entry(), damage in proof::damage(),

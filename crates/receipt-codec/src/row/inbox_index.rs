@@ -123,6 +123,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(
             ids in (arbitrary::id(), arbitrary::id()), message in proptest::option::of(arbitrary::id()),

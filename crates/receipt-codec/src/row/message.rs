@@ -129,6 +129,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(
             key in (arbitrary::number(), arbitrary::number()), row in arbitrary::message(), damage in proof::damage(),

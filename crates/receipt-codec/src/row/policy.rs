@@ -66,6 +66,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(number in arbitrary::number(), row in arbitrary::policy(), damage in proof::damage()) {
             KEY.holds(&number, &damage);

@@ -69,6 +69,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(row in arbitrary::progress(), damage in proof::damage()) {
             VALUE.holds(&row, &damage);

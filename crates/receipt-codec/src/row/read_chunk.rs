@@ -88,6 +88,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(key in keys(), row in arbitrary::read_chunk(), damage in proof::damage()) {
             KEY.holds(&key, &damage);

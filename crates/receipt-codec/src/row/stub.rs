@@ -68,6 +68,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(
             key in (arbitrary::number(), arbitrary::id()), row in arbitrary::stub(), damage in proof::damage(),

@@ -101,6 +101,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(key in keys(), row in arbitrary::readers(), damage in proof::damage()) {
             KEY.holds(&key, &damage);

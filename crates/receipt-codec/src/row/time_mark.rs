@@ -86,6 +86,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(ids in ids(), read in read(), row in arbitrary::time_mark(), damage in proof::damage()) {
             KEY.holds(&(ids.0, ids.1, read), &damage);

@@ -21,6 +21,13 @@ pub(crate) struct Opened {
     _dir: Option<DataDir>,
 }
 
+impl Opened {
+    /// A copy that was made of the log of a data directory.
+    pub(crate) fn of_scratch(log: Log, dir: DataDir) -> Self {
+        Self { log, _dir: Some(dir) }
+    }
+}
+
 impl End {
     /// Opens the log that is copied.
     pub(crate) async fn source(self) -> anyhow::Result<Opened> {

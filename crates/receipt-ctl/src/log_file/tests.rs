@@ -119,6 +119,8 @@ fn read(bytes: &[u8]) -> Result<All, (FileError, All)> {
 }
 
 proptest! {
+    #![proptest_config(receipt_test_seed::config())]
+
     #[test]
     fn records_come_back_byte_for_byte(records in records(), json: bool) {
         let format = if json { Format::Jsonl } else { Format::Protobuf };

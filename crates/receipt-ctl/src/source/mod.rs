@@ -1,6 +1,7 @@
 //! Where records are read from: the log of a receiptd that is stopped, one on Kafka, or that of a running receiptd.
 
 mod records;
+mod salvaged;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,10 @@ use receipt_proto::v1;
 use receipt_store::Store;
 use tokio::sync::watch;
 
-pub(crate) use self::records::{Records, of_contract, stored};
+pub(crate) use self::{
+    records::{Records, of_contract, stored},
+    salvaged::Salvaged,
+};
 use crate::{
     client::{self, Admin},
     copy::{End, Opened},
@@ -53,6 +57,13 @@ enum Reach {
 pub(crate) struct Bounds {
     pub(crate) start: u64,
     pub(crate) end: u64,
+}
+
+impl SourceArgs {
+    /// The data directory whose embedded log is meant; `None` where the log is on Kafka, or a receiptd's that serves.
+    pub(crate) fn embedded(&self) -> Option<&PathBuf> {
+        self.data_dir.as_ref().filter(|_| self.kafka.options().is_none())
+    }
 }
 
 impl Source {

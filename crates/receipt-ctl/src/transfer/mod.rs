@@ -2,9 +2,11 @@
 
 mod export;
 mod import;
+pub(crate) mod left_out;
 mod part;
 
 pub(crate) use self::{
     export::{Exported, Request, export, export_to_stdout},
     import::{Checked, Imported, Taken, check, import},
+    left_out::LeftOut,
 };

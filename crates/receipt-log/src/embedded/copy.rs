@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rocksdb::{DB, checkpoint::Checkpoint};
+use rocksdb::checkpoint::Checkpoint;
 
 use super::keys::{self, Place};
 use super::shared::Shared;
@@ -36,7 +36,7 @@ pub(super) fn checkpoint(shared: &Shared, dir: &Path) -> Result<Copied, LogError
     let failed = |error: rocksdb::Error| LogError::Open { dir: dir.to_path_buf(), detail: error.to_string() };
     // Flushes first, so that the copy needs no WAL.
     Checkpoint::new(&shared.db).and_then(|checkpoint| checkpoint.create_checkpoint(dir)).map_err(failed)?;
-    let db = DB::open_for_read_only(&options::database(), dir, false).map_err(failed)?;
+    let db = open::database_read_only(dir)?;
     let header = rows::open(&db, shared.partitions())?;
     let extent = |place: Place| {
         let bounds = rows::bounds(&db, place)?;

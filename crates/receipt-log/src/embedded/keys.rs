@@ -81,6 +81,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn keys_order_as_offsets_and_round_trip(partition: u32, a: u64, b: u64) {
             let place = Place { topic: Topic::Conversations, partition };

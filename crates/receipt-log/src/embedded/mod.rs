@@ -11,6 +11,7 @@ mod open;
 mod options;
 mod read;
 mod rows;
+mod salvage;
 mod shared;
 mod value;
 
@@ -25,6 +26,7 @@ use self::appender::{Answer, Checked, Message, Request};
 pub use self::copy::{Copied, Extent};
 use self::keys::Place;
 pub(crate) use self::read::Span;
+pub use self::salvage::{Known, Salvage, Whole};
 use self::shared::Shared;
 use crate::{Appended, Clock, CopiedRecord, LogError, LogId, NewRecord, StoredRecord, Topic};
 
@@ -72,6 +74,11 @@ impl Embedded {
         let partitions = open::partitions(dir)?;
         let (dir, clock) = (dir.to_path_buf(), Clock::System);
         open::open(&EmbeddedOptions { dir, partitions, retention_ms: 0, accept_clock_jump: false, clock })
+    }
+
+    /// What is whole of the log in a directory, read from a copy in `scratch`.
+    pub(crate) fn salvage(dir: &Path, scratch: &Path, known: Known) -> Result<(Embedded, Salvage), LogError> {
+        salvage::open(dir, scratch, known)
     }
 
     pub(crate) fn checkpoint(&self, dir: &Path) -> Result<Copied, LogError> {

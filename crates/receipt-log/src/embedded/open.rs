@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use receipt_dbfiles::check_before_open;
 use rocksdb::DB;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -58,14 +59,25 @@ pub(super) fn partitions(dir: &Path) -> Result<u32, LogError> {
     rows::partitions(&database(dir, false)?)?.ok_or_else(|| LogError::NoLog { dir: dir.to_path_buf() })
 }
 
-/// Opens the database of a log; `create`: makes it where there is none.
+/// Opens the database of a log, whose files are checked first; `create`: makes it where there is none.
 pub(super) fn database(dir: &Path, create: bool) -> Result<DB, LogError> {
     let mut database = options::database();
     database.create_if_missing(create);
-    DB::open(&database, dir).map_err(|error| match error.kind() {
+    check_before_open(dir)?;
+    DB::open(&database, dir).map_err(|error| opening(dir, &error))
+}
+
+/// Opens the database of a log to be read only, whose files are checked first.
+pub(super) fn database_read_only(dir: &Path) -> Result<DB, LogError> {
+    check_before_open(dir)?;
+    DB::open_for_read_only(&options::database(), dir, false).map_err(|error| opening(dir, &error))
+}
+
+fn opening(dir: &Path, error: &rocksdb::Error) -> LogError {
+    match error.kind() {
         rocksdb::ErrorKind::Corruption => LogError::Damaged { detail: error.to_string() },
         _ => LogError::Open { dir: dir.to_path_buf(), detail: error.to_string() },
-    })
+    }
 }
 
 /// Makes the directory where there is none, and locks it.

@@ -39,7 +39,9 @@ pub(super) fn read(shared: &Shared, place: Place, span: Span) -> Result<Vec<Stor
     if from == end || span.max_records == 0 {
         return Ok(Vec::new());
     }
-    let chunk = Chunk::read(shared, place, span, end)?;
+    // Offsets are dense: the last one is known, and nothing is read to find that none follows, as it may be damaged.
+    let max_records = span.max_records.min(usize::try_from(end - from).unwrap_or(usize::MAX));
+    let chunk = Chunk::read(shared, place, Span { max_records, ..span }, end)?;
     if chunk.ends.is_empty() {
         // Nothing at an offset that must be there: a trim came between, or else it is lost.
         trimmed()?;

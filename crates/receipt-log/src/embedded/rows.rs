@@ -95,14 +95,14 @@ pub(super) fn bounds(db: &DB, place: Place) -> Result<Bounds, LogError> {
 }
 
 /// Keeps an iterator within a partition.
-fn partition_only(place: Place) -> ReadOptions {
+pub(super) fn partition_only(place: Place) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(place.record(0));
     options
 }
 
 /// A row of exactly so many bytes; `None` where there is none.
-fn number<const N: usize>(db: &DB, key: &[u8]) -> Result<Option<[u8; N]>, LogError> {
+pub(super) fn number<const N: usize>(db: &DB, key: &[u8]) -> Result<Option<[u8; N]>, LogError> {
     let Some(row) = db.get(key).map_err(|error| LogError::reading(&error))? else { return Ok(None) };
     match row.as_slice().try_into() {
         Ok(bytes) => Ok(Some(bytes)),

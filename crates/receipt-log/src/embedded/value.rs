@@ -213,6 +213,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn records_round_trip((timestamp, record) in records(), offset: u64) {
             let mut bytes = Vec::new();

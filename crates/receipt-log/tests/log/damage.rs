@@ -34,7 +34,8 @@ fn a_damaged_record_is_named_and_those_before_it_can_be_read() {
     assert_eq!(
         error.to_string(),
         "receipts.reads/0 is damaged at offset 4: its checksum is wrong; restore the log from a copy, an embedded one \
-         by `receiptctl snapshot restore` into an empty data directory"
+         by `receiptctl snapshot restore` into an empty data directory; without a snapshot, `receiptctl log export \
+         --until-damage` writes what is whole of an embedded one"
     );
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(log.read(Topic::Reads, 0, 0, 4, usize::MAX).unwrap().len(), 4);

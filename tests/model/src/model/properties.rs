@@ -17,6 +17,8 @@ fn receipts(state: &LogicalState) -> impl Iterator<Item = &Receipt> {
 }
 
 proptest! {
+    #![proptest_config(receipt_test_seed::config())]
+
     #[test]
     fn r3_counters_are_the_sets(history in histories()) {
         for conversations in [0, history.conversations.len() / 2, history.conversations.len()] {

@@ -47,9 +47,14 @@ pub(crate) fn watch(
 
 /// How far the latest arrival of the log, or the log time of a partition, is ahead of the clock.
 fn ahead_ms(log: &Log, partitions: &[Partition], clock: &Clock) -> u64 {
-    let log_times = partitions.iter().filter_map(|partition| partition.with_store(Store::log_time_ms));
+    let log_times = partitions.iter().filter_map(|partition| partition.with_store(log_time_ms).flatten());
     let latest_ms = log_times.chain(log.last_arrival_ms()).max().unwrap_or(0);
     latest_ms.saturating_sub(clock.now_ms())
+}
+
+/// Up to where a store is folded; `None` where it cannot be read, which is for queries to notice.
+fn log_time_ms(store: &Store) -> Option<u64> {
+    store.view().ok().map(|view| view.progress().log_time_ms)
 }
 
 fn warn(ahead_ms: u64) {

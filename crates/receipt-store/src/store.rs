@@ -203,12 +203,6 @@ impl Store {
         *self.0.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log time up to which it is folded, in milliseconds since 1970.
-    #[must_use]
-    pub fn log_time_ms(&self) -> u64 {
-        self.0.log_time_ms.load(Ordering::Acquire)
-    }
-
     /// The state of this moment, for queries.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ impl Session {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{line}: {said}");
         assert!(said.starts_with("error: ") && said.lines().count() == 1, "{line}: {said}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        ctl::answer(&output)
     }
 
     /// The same for people.

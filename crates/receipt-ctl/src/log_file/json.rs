@@ -111,11 +111,15 @@ pub(super) fn read_frame(line: &[u8]) -> anyhow::Result<Frame> {
     frame.map_err(|why| in_line(&why))
 }
 
+fn of_event(why: anyhow::Error) -> anyhow::Error {
+    why.downcast::<serde_json::Error>().map_or_else(|why| why, |why| in_line(&why))
+}
+
 /// What is wrong with a line, whose number is said elsewhere: to JSON's reader each is the first.
 fn in_line(why: &serde_json::Error) -> anyhow::Error {
     let text = why.to_string();
     let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
-    anyhow::anyhow!("column {}: {problem}", why.column())
+    anyhow::anyhow!("{problem}, at column {}", why.column())
 }
 
 pub(super) fn read_record(line: &[u8]) -> anyhow::Result<((Topic, u32), StoredRecord)> {
@@ -125,7 +129,9 @@ pub(super) fn read_record(line: &[u8]) -> anyhow::Result<((Topic, u32), StoredRe
         (Some(event), None) if event.len() > EVENT_MAX_BYTES => {
             anyhow::bail!("event has {} bytes, and may have {EVENT_MAX_BYTES}", event.len());
         }
-        (Some(event), None) => Some(event_json::to_value(line.topic, event).map_err(|why| why.context("event"))?),
+        (Some(event), None) => {
+            Some(event_json::to_value(line.topic, event).map_err(|why| of_event(why).context("event"))?)
+        }
         (None, None) => None,
     };
     let header = |header: HeaderOfRecord| -> anyhow::Result<_> {

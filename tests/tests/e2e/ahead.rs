@@ -26,7 +26,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 const SOON: Duration = Duration::from_secs(30);
 
 /// A data directory whose log has a group and a message that arrived so far ahead of the clock.
-fn ahead(by_ms: u64) -> DataDir {
+async fn ahead(by_ms: u64) -> DataDir {
     let dir = DataDir::by_flags();
     let (clock, _) = Clock::manual(Clock::System.now_ms() + by_ms);
     let options = EmbeddedOptions {
@@ -40,7 +40,7 @@ fn ahead(by_ms: u64) -> DataDir {
     let happened =
         [events::group_created("team", "work", &["alice", "bob", "carol"]), events::sent_to_all("team", "m1", "alice")];
     let records = happened.map(|event| NewRecord::new("team", event.encode_to_vec()));
-    log.append_blocking(Topic::Conversations, log.partition_for(b"team"), records.to_vec()).unwrap();
+    log.append(Topic::Conversations, log.partition_for(b"team"), records.to_vec()).await.unwrap();
     log.close().unwrap();
     dir
 }
@@ -79,7 +79,7 @@ fn send(message: &str) -> v1::PublishConversationEventsRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s42_a_log_far_ahead_takes_no_appends_and_has_a_way_back() {
-    let dir = ahead(20 * DAY_MS);
+    let dir = ahead(20 * DAY_MS).await;
     let metrics = lasting(&mut Random::new(1));
     let listen = metrics.to_string();
     let server = Server::start(&dir, &["--metrics-listen", &listen]).await;
@@ -125,7 +125,7 @@ async fn s42_a_log_far_ahead_takes_no_appends_and_has_a_way_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s42_a_log_hours_ahead_goes_on_and_says_so() {
-    let dir = ahead(DAY_MS / 2);
+    let dir = ahead(DAY_MS / 2).await;
     let metrics = lasting(&mut Random::new(2));
     let server = Server::start(&dir, &["--metrics-listen", &metrics.to_string()]).await;
     server.receipts().publish_conversation_events(send("m2")).await.unwrap();

@@ -77,6 +77,17 @@ pub fn json(output: &Output) -> Value {
     serde_json::from_str(&stdout(output)).expect("one JSON document")
 }
 
+/// What it printed, as JSON, also where the answer holds an error, of which the exit code tells.
+///
+/// # Panics
+/// If it printed no answer.
+#[must_use]
+pub fn answer(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "receiptctl ended with {}: {said}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("one JSON document: {why}; {said}"))
+}
+
 /// A receiptctl that is running; killed with its handle.
 pub struct Running(Option<Child>);
 

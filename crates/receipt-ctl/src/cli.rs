@@ -11,8 +11,11 @@ use crate::commands::{
 /// Ask and tell a running receiptd who has, and who has not, read which message.
 ///
 /// Answers are tables for people, or with --json one JSON document on standard output. Errors are one line on standard
-/// error: the gRPC status, its reason, the fields at fault, and when to try again. Exit code 0: done; 1: the call
-/// failed; 2: the command line is wrong.
+/// error: the gRPC status, its reason, the fields at fault, and when to try again.
+///
+/// Exit code 0: done. 1: the call failed, or its answer, which is printed all the same, holds an error: a message without a
+/// receipt, an event that was rejected, a receipt that does not count, a state or snapshot that is not as it should be. 2:
+/// the command line is wrong.
 #[derive(Debug, Parser)]
 #[command(name = "receiptctl", version, after_long_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -25,7 +28,7 @@ pub(crate) struct Cli {
 /// Where to, and how to answer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The server's address.
+    /// The server's address: http://HOST:PORT, or HOST:PORT. There is no TLS yet, so https is refused.
     #[arg(long, global = true, env = "RECEIPTCTL_ADDR", default_value = "http://127.0.0.1:50051", value_name = "URL")]
     pub(crate) addr: String,
     /// Print one JSON document on standard output instead of tables.

@@ -25,6 +25,19 @@ pub(crate) fn receipt_outcome(outcome: i32) -> &'static str {
     short(outcome.as_str_name(), "RECEIPT_OUTCOME_")
 }
 
+/// Refuses outcomes by which a receipt does not count, now or later.
+pub(crate) fn check_counted<'a>(outcomes: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
+    let (mut all, mut not_counted) = (0, 0);
+    for outcome in outcomes {
+        all += 1;
+        not_counted += usize::from(!matches!(outcome, "READ" | "PENDING"));
+    }
+    match not_counted {
+        0 => Ok(()),
+        not_counted => anyhow::bail!("{not_counted} of {all} receipts do not count: the answer says why"),
+    }
+}
+
 /// A message's receipt.
 pub(crate) fn receipt_json(receipt: &v1::MessageReceipt) -> Value {
     let mut json = json!({

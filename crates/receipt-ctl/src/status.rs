@@ -14,7 +14,11 @@ pub(crate) fn line(error: &anyhow::Error) -> String {
             let _ = write!(line, "{separator}{}", of_status(status));
             break;
         }
-        let _ = write!(line, "{separator}{cause}");
+        let text = cause.to_string();
+        // Many errors say their cause themselves.
+        if !line.contains(&text) {
+            let _ = write!(line, "{separator}{text}");
+        }
     }
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -25,12 +29,14 @@ pub(crate) fn may_help(status: &Status) -> bool {
     status.code() == Code::Unavailable || status.source().is_some() || hint().is_some()
 }
 
-/// A status: its code, reason, message, fields at fault and retry hint.
+/// A status: its code, reason, message, fields at fault and retry hint. What the message says, the details do not say
+/// again.
 fn of_status(status: &Status) -> String {
     let details = status.get_error_details();
     let mut line = code_name(status.code());
     if let Some(info) = details.error_info() {
-        let mut metadata: Vec<_> = info.metadata.iter().map(|(key, value)| format!(", {key}={value}")).collect();
+        let metadata = info.metadata.iter().filter(|(_, value)| !says(status.message(), value));
+        let mut metadata: Vec<_> = metadata.map(|(key, value)| format!(", {key}={value}")).collect();
         metadata.sort();
         let _ = write!(line, " ({}{})", info.reason, metadata.concat());
     }
@@ -45,12 +51,23 @@ fn of_status(status: &Status) -> String {
         source = cause.source();
     }
     for violation in details.bad_request().iter().flat_map(|bad| &bad.field_violations) {
-        let _ = write!(line, "; {}: {}", violation.field, violation.description);
+        if !says(status.message(), &violation.field) || !status.message().contains(&violation.description) {
+            let _ = write!(line, "; {}: {}", violation.field, violation.description);
+        }
     }
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
         let _ = write!(line, "; retry in {}", humantime::format_duration(delay));
     }
     line
+}
+
+/// Whether a text has another one in it, as words of its own: 1 is not in 101.
+fn says(text: &str, words: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(words).any(|(at, found)| {
+        let (before, after) = (&text[..at], &text[at + found.len()..]);
+        !before.chars().next_back().is_some_and(is_part) && !after.chars().next().is_some_and(is_part)
+    })
 }
 
 /// A code's name as gRPC spells it, such as `NOT_FOUND`.
@@ -85,6 +102,44 @@ mod tests {
             "INVALID_ARGUMENT (LIMIT_EXCEEDED, limit=100): too many messages; message_ids: has 101 entries, at most \
              100 are allowed; retry in 1s 500ms"
         );
+    }
+
+    #[test]
+    fn what_the_message_says_is_not_said_again() {
+        let status = |message: &str, limit: &str, field: &str, description: &str| {
+            let mut details = ErrorDetails::new();
+            let metadata = [("limit".to_owned(), limit.to_owned()), ("field".to_owned(), field.to_owned())];
+            details.set_error_info("LIMIT_EXCEEDED", "receipts.v1", metadata);
+            details.add_bad_request_violation(field, description);
+            line(&anyhow::Error::new(Status::with_error_details(Code::InvalidArgument, message, details)))
+        };
+        let cases = [
+            (
+                status(
+                    "user_id has 129 bytes, at most 128 are allowed",
+                    "128",
+                    "user_id",
+                    "has 129 bytes, at most 128 are allowed",
+                ),
+                "INVALID_ARGUMENT (LIMIT_EXCEEDED): user_id has 129 bytes, at most 128 are allowed",
+            ),
+            (
+                status("user_id has 101 bytes", "1", "user_id", "is wrong"),
+                "INVALID_ARGUMENT (LIMIT_EXCEEDED, limit=1): user_id has 101 bytes; user_id: is wrong",
+            ),
+            (
+                status("user_ids is wrong", "7", "user_id", "is wrong"),
+                "INVALID_ARGUMENT (LIMIT_EXCEEDED, field=user_id, limit=7): user_ids is wrong; user_id: is wrong",
+            ),
+        ];
+        for (said, once) in cases {
+            assert_eq!(said, once);
+        }
+        let twice = receipt_projector::ProjectorError::Directory {
+            dir: "/data".into(),
+            source: std::io::Error::other("no space"),
+        };
+        assert_eq!(line(&anyhow::Error::new(twice).context("rebuilding")), "rebuilding: /data: no space");
     }
 
     #[test]

@@ -86,7 +86,7 @@ async fn errors_are_one_line_and_exit_codes_tell_whose_they_are() {
     let mock = Mock::start(Shared::default(), None);
     let failed = mock.ctl(&["read", "g", "m1", "--json"]).await;
     assert_eq!(failed.status.code(), Some(1));
-    let line = "error: INVALID_ARGUMENT (INVALID_FIELD): user_id must not be empty; user_id: must not be empty\n";
+    let line = "error: INVALID_ARGUMENT (INVALID_FIELD): user_id must not be empty\n";
     assert_eq!(String::from_utf8_lossy(&failed.stderr), line);
     assert!(failed.stdout.is_empty());
 

@@ -4,6 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// How far ahead of the clock an arrival may be, in milliseconds. No later record of a log arrives earlier than the ones
+/// before it, so one arrival far ahead takes all that follow with it.
+pub const ARRIVAL_AHEAD_MAX_MS: u64 = 24 * 3_600_000;
+
+/// Whether an arrival is further ahead of the clock than [`ARRIVAL_AHEAD_MAX_MS`].
+#[must_use]
+pub fn is_far_ahead(arrival_ms: u64, now_ms: u64) -> bool {
+    arrival_ms.saturating_sub(now_ms) > ARRIVAL_AHEAD_MAX_MS
+}
+
 /// The clock of a log.
 #[derive(Debug, Clone)]
 pub enum Clock {

@@ -69,6 +69,14 @@ pub enum LogError {
         /// How many it may have.
         max: usize,
     },
+    /// A record with more headers than [`crate::RECORD_HEADERS_MAX`]. Nothing of its request was appended.
+    #[error("a record may have {max} headers, and this one has {headers}")]
+    TooManyHeaders {
+        /// How many it has.
+        headers: usize,
+        /// How many it may have.
+        max: usize,
+    },
     /// The clock stands so far past the last arrival that everything in the log would expire at once. Nothing was
     /// appended. Goes away by itself once the clock is right again.
     #[error(
@@ -83,6 +91,37 @@ pub enum LogError {
         now_ms: u64,
         /// How far the clock may be past the last arrival, in milliseconds.
         max_ms: u64,
+    },
+    /// The log's last arrival is more than [`crate::ARRIVAL_AHEAD_MAX_MS`] ahead of the clock, and no later record may
+    /// arrive earlier. Nothing was appended. Goes away by itself once the clock has come near.
+    #[error(
+        "the log's last record arrived at {}, which is {} ahead of the clock, and no later record may arrive earlier: if \
+         the clock is wrong, set it; if the record's time is wrong, export the log and import it into an empty data \
+         directory with `receiptctl log import --timestamps-not-after TIME`; to go on with arrivals that are so far \
+         ahead, start with --accept-clock-jump",
+        human::time(*last_ms), human::span(last_ms.saturating_sub(*now_ms))
+    )]
+    LastArrivalAhead {
+        /// The log's last arrival, in milliseconds since 1970.
+        last_ms: u64,
+        /// The clock, in milliseconds since 1970.
+        now_ms: u64,
+    },
+    /// A copied record's timestamp is more than [`crate::ARRIVAL_AHEAD_MAX_MS`] ahead of the clock. Nothing of its request
+    /// was appended.
+    #[error(
+        "record {index} of a copy has the timestamp {timestamp_ms} ({}), which is {} ahead of the clock and may be at \
+         most {}: no later record could arrive earlier",
+        human::time(*timestamp_ms), human::span(timestamp_ms.saturating_sub(*now_ms)),
+        human::span(crate::ARRIVAL_AHEAD_MAX_MS)
+    )]
+    ArrivalAhead {
+        /// Which of the request's records, from 0.
+        index: usize,
+        /// Its timestamp, in milliseconds since 1970.
+        timestamp_ms: u64,
+        /// The clock, in milliseconds since 1970.
+        now_ms: u64,
     },
     /// What was asked for has been trimmed.
     #[error("{topic}/{partition} starts at offset {start}: {from} has been trimmed")]
@@ -222,14 +261,18 @@ impl LogError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            LogError::ClockJump { .. } | LogError::Closed | LogError::Unavailable { .. } | LogError::ClockAhead => {
-                ErrorKind::Retry
-            }
+            LogError::ClockJump { .. }
+            | LogError::LastArrivalAhead { .. }
+            | LogError::Closed
+            | LogError::Unavailable { .. }
+            | LogError::ClockAhead => ErrorKind::Retry,
             LogError::Corrupt { .. } | LogError::Damaged { .. } | LogError::TopicChanged { .. } => ErrorKind::Corrupt,
             LogError::PartitionCount { .. }
             | LogError::BadPartitionCount { .. }
             | LogError::NoSuchPartition { .. }
             | LogError::RecordTooLarge { .. }
+            | LogError::TooManyHeaders { .. }
+            | LogError::ArrivalAhead { .. }
             | LogError::Trimmed { .. }
             | LogError::PastEnd { .. }
             | LogError::Refused { .. }

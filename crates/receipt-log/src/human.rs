@@ -1,7 +1,26 @@
-//! Times and spans as an operator reads them.
+//! Times, spans and errors as an operator reads them.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// An error and its causes in one line. Many errors say their cause themselves: such a cause is not said again.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            let _ = write!(line, ": {text}");
+        }
+        cause = error.source();
+    }
+    line
+}
 
 /// Milliseconds since 1970 as `2026-03-01 12:34:56 UTC`.
-pub(crate) fn time(ms: u64) -> String {
+#[must_use]
+pub fn time(ms: u64) -> String {
     let seconds = ms / 1000;
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
@@ -9,7 +28,8 @@ pub(crate) fn time(ms: u64) -> String {
 }
 
 /// A span in its two largest units: `41 d 3 h`, `3 h 20 min`, `20 min 5 s`, `5 s`.
-pub(crate) fn span(ms: u64) -> String {
+#[must_use]
+pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -36,6 +56,22 @@ fn date(days_since_1970: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Nested {
+        #[error("opening the log: {0}")]
+        Says(#[source] crate::LogError),
+        #[error("starting")]
+        DoesNotSay(#[source] Box<Nested>),
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let says = || Nested::Says(crate::LogError::Closed);
+        assert_eq!(chain(&crate::LogError::Closed), "the log is closed");
+        assert_eq!(chain(&says()), "opening the log: the log is closed");
+        assert_eq!(chain(&Nested::DoesNotSay(Box::new(says()))), "starting: opening the log: the log is closed");
+    }
 
     #[test]
     fn times_are_dates() {

@@ -14,7 +14,7 @@
 mod clock;
 mod embedded;
 mod error;
-mod human;
+pub mod human;
 mod id;
 mod kafka;
 mod log;
@@ -23,7 +23,7 @@ mod reader;
 mod record;
 mod topic;
 
-pub use clock::Clock;
+pub use clock::{ARRIVAL_AHEAD_MAX_MS, Clock, is_far_ahead};
 pub use embedded::{Copied, EmbeddedOptions, Extent, Known, PARTITIONS_MAX, Salvage, Whole};
 pub use error::{ErrorKind, LogError};
 pub use id::LogId;
@@ -32,7 +32,7 @@ pub use log::Log;
 pub use murmur2::{murmur2, partition as partition_for};
 pub use reader::Reader;
 pub use record::{
-    Appended, Batch, CopiedRecord, NewRecord, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord,
-    headers_bytes,
+    Appended, Batch, CopiedRecord, NewRecord, RECORD_HEADERS_MAX, RECORD_KEY_AND_HEADERS_MAX_BYTES,
+    RECORD_VALUE_MAX_BYTES, StoredRecord, check_limits, headers_bytes,
 };
 pub use topic::Topic;

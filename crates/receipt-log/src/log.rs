@@ -110,8 +110,8 @@ impl Log {
     /// Who drops the future does not take back what it had queued.
     ///
     /// # Errors
-    /// [`LogError::RecordTooLarge`], [`LogError::NoSuchPartition`], [`LogError::ClockJump`], [`LogError::Closed`]:
-    /// nothing was appended. [`LogError::Failed`], [`LogError::Unavailable`] and whatever else Kafka says: the records
+    /// [`LogError::RecordTooLarge`], [`LogError::TooManyHeaders`], [`LogError::NoSuchPartition`],
+    /// [`LogError::ClockJump`], [`LogError::LastArrivalAhead`], [`LogError::Closed`]: nothing was appended. [`LogError::Failed`], [`LogError::Unavailable`] and whatever else Kafka says: the records
     /// may or may not be in the log.
     pub async fn append(
         &self,
@@ -159,11 +159,12 @@ impl Log {
         }
     }
 
-    /// Appends records that keep the timestamps of another log: unchecked, also backwards, also none. What arrives
-    /// later by the clock is no earlier than the latest of them. Answers their offsets here.
+    /// Appends records that keep the timestamps of another log, also backwards, also none. What arrives later by the
+    /// clock is no earlier than the latest of them, so none may be more than [`crate::ARRIVAL_AHEAD_MAX_MS`] ahead of it.
+    /// Answers their offsets here.
     ///
     /// # Errors
-    /// As [`Log::append`], but [`LogError::ClockJump`].
+    /// As [`Log::append`], but [`LogError::ArrivalAhead`] in the place of [`LogError::ClockJump`].
     pub async fn append_copied(
         &self,
         topic: Topic,
@@ -183,6 +184,16 @@ impl Log {
         match &self.engine {
             Engine::Embedded(_) => timestamp_ms,
             Engine::Kafka(_) => Some(kafka::copied_timestamp_ms(timestamp_ms)),
+        }
+    }
+
+    /// The latest arrival of all records that the embedded log has had, in milliseconds since 1970; 0 where it has had
+    /// none. `None` for a log on Kafka, whose arrivals do not depend on each other.
+    #[must_use]
+    pub fn last_arrival_ms(&self) -> Option<u64> {
+        match &self.engine {
+            Engine::Embedded(log) => Some(log.last_arrival_ms()),
+            Engine::Kafka(_) => None,
         }
     }
 

@@ -10,6 +10,11 @@ pub const RECORD_VALUE_MAX_BYTES: usize = 1_000_000;
 /// whatever is longer is a mistake.
 pub const RECORD_KEY_AND_HEADERS_MAX_BYTES: usize = 65_536;
 
+/// Headers of a record, at most (S39). An empty header has no bytes, and takes memory all the same.
+pub const RECORD_HEADERS_MAX: usize = 1_000;
+/// Bytes that a header takes in memory beside its name and value, about.
+pub(crate) const HEADER_BYTES: usize = 64;
+
 /// What one request appends to one partition, in this order.
 pub type Batch = (Topic, u32, Vec<NewRecord>);
 
@@ -31,29 +36,45 @@ impl NewRecord {
         NewRecord { key: Some(key.into()), value: Some(value.into()), headers: Vec::new() }
     }
 
-    /// Bytes of key, value and headers.
+    /// Bytes that it takes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.value_bytes().saturating_add(self.key_and_headers_bytes())
+        memory_bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 
     /// Refuses what is over a limit.
     pub(crate) fn check(&self) -> Result<(), LogError> {
-        let parts = [
-            ("value", self.value_bytes(), RECORD_VALUE_MAX_BYTES),
-            ("key and headers", self.key_and_headers_bytes(), RECORD_KEY_AND_HEADERS_MAX_BYTES),
-        ];
-        match parts.into_iter().find(|(_, bytes, max)| bytes > max) {
-            None => Ok(()),
-            Some((part, bytes, max)) => Err(LogError::RecordTooLarge { part, bytes, max }),
-        }
+        check_limits(self.key.as_deref(), self.value.as_deref(), &self.headers)
     }
+}
 
-    fn value_bytes(&self) -> usize {
-        self.value.as_ref().map_or(0, Bytes::len)
+impl StoredRecord {
+    /// Bytes that it takes in memory, about. Empty headers count too.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        memory_bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
+}
 
-    fn key_and_headers_bytes(&self) -> usize {
-        self.key.as_ref().map_or(0, Bytes::len) + headers_bytes(&self.headers)
+fn memory_bytes(key: Option<&Bytes>, value: Option<&Bytes>, headers: &[(String, Bytes)]) -> usize {
+    key.map_or(0, Bytes::len) + value.map_or(0, Bytes::len) + headers_bytes(headers) + HEADER_BYTES * headers.len()
+}
+
+/// Refuses a record, new or stored, that is over a limit of the log (S39).
+///
+/// # Errors
+/// [`LogError::RecordTooLarge`], [`LogError::TooManyHeaders`].
+pub fn check_limits(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(String, Bytes)]) -> Result<(), LogError> {
+    if headers.len() > RECORD_HEADERS_MAX {
+        return Err(LogError::TooManyHeaders { headers: headers.len(), max: RECORD_HEADERS_MAX });
+    }
+    let bytes = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+    let parts = [
+        ("value", bytes(value), RECORD_VALUE_MAX_BYTES),
+        ("key and headers", bytes(key) + headers_bytes(headers), RECORD_KEY_AND_HEADERS_MAX_BYTES),
+    ];
+    match parts.into_iter().find(|(_, bytes, max)| bytes > max) {
+        None => Ok(()),
+        Some((part, bytes, max)) => Err(LogError::RecordTooLarge { part, bytes, max }),
     }
 }
 

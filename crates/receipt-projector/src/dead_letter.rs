@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use receipt_domain::event::Rejection;
 use receipt_log::{
-    NewRecord, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord, Topic, headers_bytes,
+    NewRecord, RECORD_HEADERS_MAX, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord, Topic,
 };
 
 /// Begins the names of the headers below, and of no others of a dead letter.
@@ -20,6 +20,9 @@ const REASON: &str = "receipts.reason";
 const REASON_MAX_BYTES: usize = 1024;
 /// Bytes of all reserved headers together, at most.
 const RESERVED_MAX_BYTES: usize = 2 * REASON_MAX_BYTES;
+
+/// Reserved headers of a dead letter, at most: the four above, and one for each part that is left out.
+const RESERVED_MAX: usize = 4 + Part::ALL.len();
 
 /// A part of a record that may be too large for its dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,21 +54,23 @@ impl Part {
 /// fit too. What has no room is left out, and how long it was is noted. The record itself still has it.
 pub(crate) fn of(topic: Topic, partition: u32, record: &StoredRecord, why: &Rejection) -> NewRecord {
     let mut left_out = Vec::new();
-    let mut fits = |part: Part, bytes: usize, room: usize| {
-        if bytes > room {
+    let mut fits = |part: Part, bytes: usize, fits: bool| {
+        if !fits {
             left_out.push(header(part.header(), bytes));
         }
-        bytes <= room
+        fits
     };
-    let value = record.value.clone().filter(|value| fits(Part::Value, value.len(), RECORD_VALUE_MAX_BYTES));
+    let fitting = |value: &Bytes| fits(Part::Value, value.len(), value.len() <= RECORD_VALUE_MAX_BYTES);
+    let value = record.value.clone().filter(fitting);
     let room = RECORD_KEY_AND_HEADERS_MAX_BYTES - RESERVED_MAX_BYTES;
-    let key = record.key.clone().filter(|key| fits(Part::Key, key.len(), room));
+    let key = record.key.clone().filter(|key| fits(Part::Key, key.len(), key.len() <= room));
     let room = room - key.as_ref().map_or(0, Bytes::len);
-    let mut headers: Vec<_> = own_headers(record).cloned().collect();
-    let bytes = headers_bytes(&headers);
-    if !fits(Part::Headers, bytes, room) {
-        headers.clear();
-    }
+    let bytes = own_headers(record).map(|(name, value)| name.len() + value.len()).sum();
+    let few = own_headers(record).nth(RECORD_HEADERS_MAX - RESERVED_MAX).is_none();
+    let mut headers: Vec<_> = match fits(Part::Headers, bytes, few && bytes <= room) {
+        true => own_headers(record).cloned().collect(),
+        false => Vec::new(),
+    };
     headers.append(&mut left_out);
     headers.push(header(TOPIC, topic.name()));
     headers.push(header(PARTITION, partition));
@@ -143,6 +148,8 @@ impl DeadLetter {
 
 #[cfg(test)]
 mod tests {
+    use receipt_log::check_limits;
+
     use super::*;
 
     const ROOM: usize = RECORD_KEY_AND_HEADERS_MAX_BYTES - RESERVED_MAX_BYTES;
@@ -161,9 +168,7 @@ mod tests {
     /// The dead letter of a record as it is read back, after the log's limits were looked at.
     fn sent(record: &StoredRecord, why: &str) -> (StoredRecord, DeadLetter) {
         let NewRecord { key, value, headers } = of(Topic::Reads, u32::MAX, record, &Rejection(why.to_owned()));
-        assert!(value.as_ref().is_none_or(|value| value.len() <= RECORD_VALUE_MAX_BYTES));
-        let bytes = key.as_ref().map_or(0, Bytes::len) + headers_bytes(&headers);
-        assert!(bytes <= RECORD_KEY_AND_HEADERS_MAX_BYTES, "{bytes}");
+        assert_eq!(check_limits(key.as_deref(), value.as_deref(), &headers), Ok(()));
         let stored = StoredRecord { offset: 0, timestamp_ms: Some(8), key, value, headers };
         let read = DeadLetter::read(&stored);
         (stored, read)
@@ -203,6 +208,19 @@ mod tests {
             assert_eq!(stored.key, refused.key.filter(|_| has(Part::Key)));
             assert_eq!(stored.value, refused.value.filter(|_| has(Part::Value)));
             assert_eq!(letter.headers, if has(Part::Headers) { refused.headers } else { Vec::new() });
+        }
+    }
+
+    #[test]
+    fn r8_headers_without_bytes_are_counted() {
+        let most = RECORD_HEADERS_MAX - RESERVED_MAX;
+        for (headers, left_out) in [(most, Vec::new()), (most + 1, vec![(Part::Headers, 0)])] {
+            let headers = vec![(String::new(), Bytes::new()); headers];
+            let refused = StoredRecord { headers, ..record(3, 3, 5) };
+            let (stored, letter) = sent(&refused, "why");
+            assert_eq!(letter.left_out, left_out);
+            assert_eq!(letter.headers, if left_out.is_empty() { refused.headers } else { Vec::new() });
+            assert_eq!(stored.value, refused.value);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A record of the log as the fold takes it, or why it is poison (R8).
 
 use receipt_domain::event::{Event, ReadEvent, Record, Rejection};
-use receipt_log::{RECORD_KEY_AND_HEADERS_MAX_BYTES, StoredRecord, headers_bytes, partition_for};
+use receipt_log::{RECORD_HEADERS_MAX, RECORD_KEY_AND_HEADERS_MAX_BYTES, StoredRecord, headers_bytes, partition_for};
 use receipt_proto::{decode_conversation_record, decode_read_record};
 
 /// Decodes a record of receipts.conversations that stands in a partition of so many.
@@ -28,6 +28,10 @@ pub fn reads(partitions: u32, partition: u32, record: &StoredRecord) -> Record<R
 
 /// Others' producers know nothing of the log's limits (S39). That of the value is looked at where it is decoded.
 fn within_limits(record: &StoredRecord) -> Result<(), Rejection> {
+    let headers = record.headers.len();
+    if headers > RECORD_HEADERS_MAX {
+        return Err(Rejection(format!("the record has {headers} headers, at most {RECORD_HEADERS_MAX} are allowed")));
+    }
     let bytes = record.key.as_ref().map_or(0, |key| key.len()) + headers_bytes(&record.headers);
     if bytes <= RECORD_KEY_AND_HEADERS_MAX_BYTES {
         return Ok(());

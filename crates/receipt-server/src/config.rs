@@ -13,7 +13,7 @@ use receipt_domain::settings::Settings;
 use receipt_log::KafkaOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::{kafka, options::Options};
+use crate::{config_file, kafka, options::Options};
 
 /// Partitions of an embedded log, where nothing is said.
 pub(crate) const EMBEDDED_PARTITIONS: u32 = 4;
@@ -109,7 +109,7 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("reading the configuration file {}", path.display()))?;
-                toml::from_str(&text).with_context(|| format!("in the configuration file {}", path.display()))?
+                config_file::parse(&text).with_context(|| format!("in the configuration file {}", path.display()))?
             }
         };
         let defaults = Settings::default();

@@ -1,6 +1,8 @@
 //! receiptd: who has, and who has not, read this message.
 
+mod ahead;
 mod config;
+mod config_file;
 mod kafka;
 mod options;
 mod run;
@@ -10,6 +12,7 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser;
+use receipt_log::human;
 
 use crate::{config::Config, options::Options};
 
@@ -17,7 +20,7 @@ fn main() -> ExitCode {
     match start(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("receiptd: {error:#}");
+            eprintln!("receiptd: {}", human::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    ahead,
     config::{Config, EMBEDDED_PARTITIONS},
     snapshots,
 };
@@ -46,6 +47,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         bail!("no partition can serve: {why}");
     }
     announce(&log, &projector, &listener)?;
+    let watching = ahead::watch(log.clone(), projector.partitions().to_vec(), Clock::System, stopping.clone());
     let snapshots = match &config.snapshots {
         None => None,
         Some(settings) => {
@@ -83,6 +85,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         // It ends at the next file; what it has begun the next round goes on with.
         taking.await?;
     }
+    watching.await?;
     // Whatever was acknowledged is in the log; the state is made durable so that the next start has little to read.
     projector.stop().await;
     notifier.stop().await;

@@ -134,7 +134,7 @@ async fn ask(how: &[&str], server: Option<&Server>, moment: &str, question: &[&s
         Some(server) => ctl::run(server, &args).await,
         None => ctl::start_alone(&args).output().await,
     };
-    ctl::json(&output)
+    ctl::answer(&output)
 }
 
 /// Whether all three questions are answered as the program says.

@@ -16,6 +16,16 @@ impl Session {
         ctl::json(&ctl::run(&self.0, &args).await)
     }
 
+    /// The same, of an answer that holds an error: the answer is whole, and the exit code is 1.
+    async fn json_with_an_error(&self, line: &str) -> Value {
+        let args: Vec<&str> = line.split_whitespace().chain(["--json"]).collect();
+        let output = ctl::run(&self.0, &args).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "{line}: {said}");
+        ctl::answer(&output)
+    }
+
     /// The same for people.
     async fn text(&self, line: &str) -> String {
         let args: Vec<&str> = line.split_whitespace().collect();
@@ -57,7 +67,7 @@ async fn a_session_of_receiptctl() {
     assert_eq!(ctl.publish("send team m2 --sender alice --only bob --only stranger").await, "APPLIED");
     assert_eq!(ctl.publish("send team m3 --sender alice --all --no-receipt").await, "APPLIED");
 
-    let read = ctl.json("read team m1 m2 m3 m4 --user bob --wait").await;
+    let read = ctl.json_with_an_error("read team m1 m2 m3 m4 --user bob --wait").await;
     let outcomes = read["outcomes"].as_array().unwrap().iter().map(|outcome| outcome["outcome"].as_str().unwrap());
     assert_eq!(outcomes.collect::<Vec<_>>(), ["READ", "READ", "NOT_REQUESTED", "PENDING"]);
     let mark = ctl.json("mark team --up-to m3 --user carol").await;
@@ -65,14 +75,15 @@ async fn a_session_of_receiptctl() {
 
     // The token of the mark, which was not waited for.
     let after = format!("--after {}", mark["consistency_token"].as_str().unwrap());
-    let receipts = ctl.json(&format!("receipts team m1 team m2 team m3 team m9 --user alice {after}")).await;
+    let receipts = format!("receipts team m1 team m2 team m3 team m9 --user alice {after}");
+    let receipts = ctl.json_with_an_error(&receipts).await;
     let results = &receipts["results"];
     let m1 =
         json!({ "conversation_id": "team", "message_id": "m1", "read_count": 2, "unread_count": 1, "recalled": false });
     assert_eq!(results[0]["receipt"], m1);
     assert_eq!(results[1]["receipt"]["read_count"], 1);
     assert_eq!((&results[2]["error"], &results[3]["error"]), (&json!("NOT_REQUESTED"), &json!("NOT_FOUND")));
-    let others = ctl.json("receipts team m1 --user bob").await;
+    let others = ctl.json_with_an_error("receipts team m1 --user bob").await;
     assert_eq!(others["results"][0]["error"], "PERMISSION_DENIED");
 
     let page = ctl.json("members team m1 read --page-size 1").await;
@@ -125,7 +136,10 @@ async fn the_policy_and_the_partitions_through_receiptctl() {
     for (group, group_type, error) in [("team", "work", Value::Null), ("crowd", "public", json!("NOT_REQUESTED"))] {
         assert_eq!(ctl.publish(&format!("group-create {group} alice bob --group-type {group_type}")).await, "APPLIED");
         assert_eq!(ctl.publish(&format!("send {group} m1 --sender alice --all")).await, "APPLIED");
-        assert_eq!(ctl.json(&format!("receipts {group} m1")).await["results"][0]["error"], error, "{group}");
+        let receipts = format!("receipts {group} m1");
+        let receipts =
+            if error.is_null() { ctl.json(&receipts).await } else { ctl.json_with_an_error(&receipts).await };
+        assert_eq!(receipts["results"][0]["error"], error, "{group}");
     }
     let policy = ctl.json("policy get").await;
     let mut types: Vec<_> = policy["policy"]["group_types"].as_array().unwrap().iter().collect();
@@ -150,11 +164,51 @@ async fn the_policy_and_the_partitions_through_receiptctl() {
     assert!(text.contains("receipts.conversations") && text.contains("receipts.reads"), "{text}");
 }
 
+/// S8, S13, S15, S16, S25: the exit code of each command whose answer may hold an error, and of its like without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_an_error_has_exit_code_1() {
+    let (_dir, ctl) = session().await;
+    assert_eq!(ctl.publish("group-create team alice bob --group-type work --version 1").await, "APPLIED");
+    assert_eq!(ctl.publish("send team m1 --sender alice --all").await, "APPLIED");
+    assert_eq!(ctl.publish("send team m2 --sender alice --all --no-receipt").await, "APPLIED");
+    let cases = [
+        ("publish send team m1 --sender alice --all --wait", 0),
+        ("publish send team m1 --sender bob --all --wait", 1),
+        ("publish send nowhere m1 --sender alice --all --wait", 1),
+        ("publish send nowhere m1 --sender alice --all", 0),
+        ("read team m1 later --user bob --wait", 0),
+        ("read team m2 --user bob --wait", 1),
+        ("read team m1 --user alice --wait", 1),
+        ("read team m1 --user alice", 0),
+        ("mark team --up-to m1 --user bob --wait", 0),
+        ("mark team --up-to later --user bob --wait", 0),
+        ("receipts team m1", 0),
+        ("receipts team m1 team m2", 1),
+        ("receipts team m9", 1),
+        ("receipts team m1 --user bob", 1),
+        ("members team m1 read", 0),
+        ("members team m9 read", 1),
+        ("states team m1 bob nobody", 0),
+        ("states team m9 bob", 1),
+        ("policy get", 0),
+        ("partitions", 0),
+        ("dead-letters list", 0),
+        ("dead-letters retry 0/99", 1),
+        ("watch --user alice --oldest --count 1", 0),
+        ("watch --user alice --from damaged", 1),
+    ];
+    for (line, code) in cases {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let output = ctl::run(&ctl.0, &args).await;
+        assert_eq!(output.status.code(), Some(code), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 /// S8, S13, S25, S26: each error is one line that says what is wrong, and with which exit code.
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_receiptctl_are_readable() {
     let (_dir, ctl) = session().await;
-    let rejected = ctl.json("publish send nowhere m1 --sender alice --all --wait").await;
+    let rejected = ctl.json_with_an_error("publish send nowhere m1 --sender alice --all --wait").await;
     assert_eq!(rejected["outcomes"][0]["result"], "REJECTED");
     assert!(rejected["outcomes"][0]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{rejected}");
     assert_eq!(ctl.publish("group-create team alice bob --group-type work").await, "APPLIED");
@@ -185,6 +239,9 @@ async fn errors_of_receiptctl_are_readable() {
         let (said, code) = ctl.failure(&line).await;
         assert!(code == Some(1) && said.lines().count() == 1 && said.starts_with("error: "), "{line}: {said}");
         assert!(parts.iter().all(|part| said.contains(part)), "{line}: {said}");
+        for part in ["message_ids[0]", "message_ids ", "user_id", "page_size", "page_token", "must not be empty"] {
+            assert!(said.matches(part).count() <= 1, "{line} says {part} once: {said}");
+        }
     }
     let (said, code) = ctl.failure("members team m1 everybody").await;
     assert!(code == Some(2) && said.contains("read, unread"), "{said}");

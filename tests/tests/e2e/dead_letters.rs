@@ -20,7 +20,9 @@ async fn text(server: &Server, line: &str) -> String {
 }
 
 async fn publish(server: &Server, line: &str) -> Value {
-    json(server, &format!("publish {line} --wait")).await["outcomes"][0]["result"].clone()
+    let line = format!("publish {line} --wait --json");
+    let output = ctl::run(server, &line.split_whitespace().collect::<Vec<_>>()).await;
+    ctl::answer(&output)["outcomes"][0]["result"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -163,7 +163,7 @@ async fn of_real_messages_the_log_says_what_the_server_answers() {
 
 async fn publish(server: &Server, line: &str) -> String {
     let words: Vec<_> = ["publish"].into_iter().chain(line.split_whitespace()).chain(["--wait", "--json"]).collect();
-    ctl::json(&ctl::run(server, &words).await)["outcomes"][0]["result"].as_str().unwrap().to_owned()
+    ctl::answer(&ctl::run(server, &words).await)["outcomes"][0]["result"].as_str().unwrap().to_owned()
 }
 
 async fn text(server: &Server, line: &str) -> String {
@@ -187,7 +187,8 @@ async fn one_of_each(server: &Server) {
     assert_eq!(publish(server, "send team m1 --sender alice --all --version 2").await, "APPLIED");
     assert_eq!(publish(server, "send team m1 --sender alice --all --version 2").await, "REPEATED");
     assert_eq!(publish(server, "members-remove team carol --version 3").await, "APPLIED");
-    text(server, "read team m1 --user eve --wait").await;
+    let eve = ctl::run(server, &["read", "team", "m1", "--user", "eve", "--wait", "--json"]).await;
+    assert_eq!(ctl::answer(&eve)["outcomes"][0]["outcome"], "NOT_IN_AUDIENCE");
     text(server, "mark team --user dave --up-to m1 --wait").await;
     assert_eq!(publish(server, "members-remove team bob --version 4").await, "APPLIED");
     assert_eq!(publish(server, "members-add team bob --version 5").await, "APPLIED");

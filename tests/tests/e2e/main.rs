@@ -3,12 +3,14 @@
 // All of this is tests: where they cannot go on, they have failed.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod ahead;
 mod as_of;
 mod compare;
 mod conversations;
 mod ctl_session;
 mod dead_letters;
 mod expiry;
+mod headers;
 mod import;
 mod inspect;
 mod kills;

@@ -1,6 +1,6 @@
 //! `receiptctl log`: a log as a whole.
 
-use std::{collections::BTreeMap, path::PathBuf, process, time::Instant};
+use std::{path::PathBuf, process, time::Instant};
 
 use anyhow::bail;
 use clap::{ArgGroup, Args, Subcommand};
@@ -9,8 +9,8 @@ use tokio::{signal::ctrl_c, sync::watch};
 
 use super::{log_export::Export, log_import::Import, trim::Trim};
 use crate::{
-    copy::{self, Done, End},
-    kafka::setting,
+    copy::{self, Done, End, Timestamps},
+    kafka::{Settings, setting, settings, settings_file},
     output::{Output, table},
 };
 
@@ -34,7 +34,8 @@ enum Command {
 /// What the target has already is compared with the source, what it lacks is appended, and what was appended is read
 /// back and compared. So a copy that was interrupted goes on where it stopped when the same command is run again, and one
 /// that is finished is verified. What is copied is what the source has at the start. Neither log may have a receiptd on
-/// it; of an embedded log that is checked.
+/// it; of an embedded log that is checked. Nothing is copied where a record's timestamp is more than a day ahead of this
+/// machine's clock: the error names the record.
 ///
 /// The topics receipts.conversations and receipts.reads are copied. receipts.deltas and receipts.dead-letter follow from
 /// those: the receiptd that folds the copy appends them anew.
@@ -67,9 +68,13 @@ struct Copy {
         hide_default_value = true
     )]
     from_topic_prefix: String,
-    /// A setting of librdkafka for the source, such as security.protocol=SASL_SSL. May be repeated.
+    /// A setting of librdkafka for the source, such as security.protocol=SASL_SSL. May be repeated. Others see the command
+    /// line: put a secret into a file (--from-kafka-settings-file).
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "from_data_dir", value_parser = setting)]
     from_kafka_setting: Vec<(String, String)>,
+    /// A file with such settings, NAME=VALUE on a line each.
+    #[arg(long, value_name = "FILE", conflicts_with = "from_data_dir", value_parser = settings_file)]
+    from_kafka_settings_file: Option<Settings>,
     /// Into the embedded log of this data directory; made where there is none.
     #[arg(long, value_name = "DIR")]
     to_data_dir: Option<PathBuf>,
@@ -82,6 +87,11 @@ struct Copy {
     /// A setting of librdkafka for the target. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "to_data_dir", value_parser = setting)]
     to_kafka_setting: Vec<(String, String)>,
+    /// A file with such settings, NAME=VALUE on a line each.
+    #[arg(long, value_name = "FILE", conflicts_with = "to_data_dir", value_parser = settings_file)]
+    to_kafka_settings_file: Option<Settings>,
+    #[command(flatten)]
+    timestamps: Timestamps,
 }
 
 impl Log {
@@ -98,15 +108,17 @@ impl Log {
 impl Copy {
     async fn run(self, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
-        let from = end(self.from_data_dir, self.from_kafka, self.from_topic_prefix, self.from_kafka_setting)?;
-        let to = end(self.to_data_dir, self.to_kafka, self.to_topic_prefix, self.to_kafka_setting)?;
+        let settings_from = settings(self.from_kafka_settings_file, self.from_kafka_setting);
+        let from = end(self.from_data_dir, self.from_kafka, self.from_topic_prefix, settings_from)?;
+        let settings_to = settings(self.to_kafka_settings_file, self.to_kafka_setting);
+        let to = end(self.to_data_dir, self.to_kafka, self.to_topic_prefix, settings_to)?;
         if copy::are_one(&from, &to) {
             bail!("source and target are the same data directory");
         }
         let stop = stopped_by_ctrl_c();
         let source = from.source().await?;
         let target = to.target(source.log.partitions()).await?;
-        let copied = copy::run(&source.log, &target.log, &stop, output.json).await;
+        let copied = copy::run(&source.log, &target.log, self.timestamps, &stop, output.json).await;
         // In order, so that the next to open it has nothing to recover; also where the copy goes on later.
         let closed = target.log.close();
         let done = copied?;
@@ -128,14 +140,11 @@ pub(super) fn end(
     data_dir: Option<PathBuf>,
     servers: Option<String>,
     topic_prefix: String,
-    settings: Vec<(String, String)>,
+    settings: Settings,
 ) -> anyhow::Result<End> {
     match (data_dir, servers) {
         (Some(dir), None) => Ok(End::DataDir(dir)),
-        (None, Some(servers)) => {
-            let settings: BTreeMap<_, _> = settings.into_iter().collect();
-            Ok(End::Kafka { servers, topic_prefix, settings })
-        }
+        (None, Some(servers)) => Ok(End::Kafka { servers, topic_prefix, settings }),
         // The command line has been checked.
         _ => bail!("give either a data directory or Kafka's brokers"),
     }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::log::{end, stopped_by_ctrl_c};
 use crate::{
-    copy,
-    kafka::setting,
+    copy::{self, Timestamps},
+    kafka::{Settings, setting, settings, settings_file},
     log_file::topic_named,
     output::{Output, table},
     transfer::{self, Checked, Imported, Taken},
@@ -22,8 +22,8 @@ use crate::{
 /// has already is compared with the file, what it lacks is appended, and what was appended is read back and compared: one
 /// that was interrupted goes on when the same command is run again, and one that is finished is verified.
 ///
-/// All of the file is read and checked first: nothing is appended of one that was cut short, changed or damaged. What is
-/// wrong is told with its frame or line.
+/// All of the file is read and checked first: nothing is appended of one that was cut short, changed or damaged, or in which
+/// a record's timestamp is more than a day ahead of this machine's clock. The error names the frame or line.
 ///
 /// receipts.conversations and receipts.reads are taken. receipts.deltas and receipts.dead-letter follow from those: the
 /// receiptd that folds the log appends them anew. The log is another one than the exported: a consistency token of that is
@@ -34,7 +34,8 @@ use crate::{
     after_long_help = "\
 Examples:
   receiptctl log import log.pb --data-dir /tmp/receiptd
-  receiptctl log import log.jsonl.gz --kafka 127.0.0.1:9092 --topic-prefix bug-17."
+  receiptctl log import log.jsonl.gz --kafka 127.0.0.1:9092 --topic-prefix bug-17.
+  receiptctl log import log.pb --data-dir /tmp/receiptd --timestamps-not-after now"
 )]
 pub(super) struct Import {
     /// The file, in any of the formats of `log export`.
@@ -49,9 +50,13 @@ pub(super) struct Import {
     /// What the names of the topics on Kafka begin with.
     #[arg(long, value_name = "PREFIX", conflicts_with = "data_dir", default_value = "", hide_default_value = true)]
     topic_prefix: String,
-    /// A setting of librdkafka. May be repeated.
+    /// A setting of librdkafka. May be repeated. Others see the command line: put a secret into a file
+    /// (--kafka-settings-file).
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "data_dir", value_parser = setting)]
     kafka_setting: Vec<(String, String)>,
+    /// A file with such settings, NAME=VALUE on a line each.
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir", value_parser = settings_file)]
+    kafka_settings_file: Option<Settings>,
     /// This topic of the file. May be repeated. Left out: receipts.conversations and receipts.reads.
     #[arg(long, value_name = "TOPIC", value_parser = topic_named)]
     topic: Vec<Topic>,
@@ -61,21 +66,24 @@ pub(super) struct Import {
     /// Take records in a partition that is not their key's, too. They are dead letters.
     #[arg(long)]
     misplaced: bool,
+    #[command(flatten)]
+    timestamps: Timestamps,
 }
 
 impl Import {
     pub(super) async fn run(self, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
-        let Self { file, data_dir, kafka, topic_prefix, kafka_setting, topic, edited, misplaced } = self;
+        let Self { file, data_dir, kafka, topic_prefix, topic, edited, misplaced, timestamps, .. } = self;
+        let settings = settings(self.kafka_settings_file, self.kafka_setting);
         let topics = if topic.is_empty() { copy::TOPICS.to_vec() } else { topic };
-        let taken = Taken { topics, edited, misplaced };
+        let taken = Taken { topics, edited, misplaced, timestamps };
         let checked = {
             let (file, taken) = (file.clone(), taken.clone());
             tokio::task::spawn_blocking(move || transfer::check(&file, &taken)).await??
         };
         tell(&checked, &taken);
-        let target = end(data_dir, kafka, topic_prefix, kafka_setting)?.target(checked.header.partitions).await?;
+        let target = end(data_dir, kafka, topic_prefix, settings)?.target(checked.header.partitions).await?;
         let imported = transfer::import(&file, &checked, &taken, &target.log, &stop, output.json).await;
         // In order, so that the next to open it has nothing to recover; also where the import goes on later.
         let closed = target.log.close();

@@ -10,7 +10,8 @@ use crate::{cli::ActingUser, client, output::Output, render};
 /// A user has read everything of a conversation up to a message, or (one-to-one) up to a time.
 ///
 /// With --wait the answer says what it came to for the message named: READ, PENDING (no such message yet; counted if it
-/// comes in time) or EXPIRED. For a time it is READ.
+/// comes in time) or EXPIRED. For a time it is READ. Exit code 1 where it is EXPIRED. Without --wait the exit code says
+/// only whether the log has the mark.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -53,6 +54,7 @@ impl Mark {
         output.print(&json, || {
             let token = render::token_line(&response.consistency_token);
             outcome.map_or(token.clone(), |outcome| format!("{outcome}\n{token}"))
-        })
+        })?;
+        render::check_counted(outcome)
     }
 }

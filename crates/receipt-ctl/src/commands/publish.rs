@@ -1,5 +1,6 @@
 //! `receiptctl publish`: something happened in a conversation.
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use receipt_proto::v1::{self, conversation_event::Event, message_sent::Audience};
@@ -10,7 +11,8 @@ use crate::{client, output::Output, render};
 /// Append one event to a conversation's log.
 ///
 /// With --wait the answer says what became of it: APPLIED, REPEATED (its version or message was known; changed nothing)
-/// or REJECTED with the reason (it went to the dead letters; changed nothing; the exit code stays 0).
+/// or REJECTED with the reason (it went to the dead letters; changed nothing). Exit code 1 where it is REJECTED. Without
+/// --wait the exit code says only whether the log has the event.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -134,7 +136,11 @@ impl Publish {
                 reason => format!("{result}: {reason}"),
             });
             outcomes.chain([render::token_line(&response.consistency_token)]).collect::<Vec<_>>().join("\n")
-        })
+        })?;
+        match outcomes.iter().find(|(result, _)| !matches!(*result, "APPLIED" | "REPEATED")) {
+            None => Ok(()),
+            Some((result, _)) => bail!("the event was not applied: {result}; the answer says why"),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{
 /// A user has read these messages of one conversation, 1 to 100.
 ///
 /// With --wait the answer says what each came to: READ, PENDING (no such message yet; counted if it comes in time),
-/// NOT_REQUESTED, NOT_IN_AUDIENCE or EXPIRED.
+/// NOT_REQUESTED, NOT_IN_AUDIENCE or EXPIRED. Exit code 1 where one came to any of the last three, as that one does not
+/// count. Without --wait the exit code says only whether the log has the receipts.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -56,6 +57,7 @@ impl Read {
             }
             let rows = outcomes.iter().map(|(message, outcome)| [(*message).clone(), (*outcome).to_owned()]);
             format!("{}\n{token}", table(["message", "outcome"], rows))
-        })
+        })?;
+        render::check_counted(outcomes.iter().map(|(_, outcome)| *outcome))
     }
 }

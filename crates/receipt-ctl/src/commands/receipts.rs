@@ -1,5 +1,6 @@
 //! `receiptctl receipts`: how many have read these messages.
 
+use anyhow::bail;
 use clap::{Args, CommandFactory as _, error::ErrorKind};
 use receipt_proto::v1::{self, receipt_result};
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ use crate::{
 ///
 /// The messages are pairs of conversation and message, or with --conversation messages of that one. Each has its own
 /// receipt or its own error; one bad message does not fail the others. For the messages' sender, or a service.
+///
+/// Exit code 1 where a message has an error, after the whole answer.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -54,7 +57,7 @@ impl Receipts {
         }
     }
 
-    /// The answer.
+    /// The answer, and an error where a message has one.
     pub(crate) fn print(response: &v1::GetMessageReadReceiptsResponse, output: Output) -> anyhow::Result<()> {
         let results: Vec<_> = response.results.iter().map(result_json).collect();
         let json = json!({ "results": results, "consistency_token": response.consistency_token });
@@ -62,8 +65,17 @@ impl Receipts {
             let header = ["conversation", "message", "read", "unread", "notes"];
             let table = table(header, response.results.iter().map(row));
             format!("{table}\n{}", render::token_line(&response.consistency_token))
-        })
+        })?;
+        let without = response.results.iter().filter(|result| !has_receipt(result)).count();
+        match without {
+            0 => Ok(()),
+            without => bail!("{without} of {} messages have no receipt: the answer says why", response.results.len()),
+        }
     }
+}
+
+fn has_receipt(result: &v1::ReceiptResult) -> bool {
+    matches!(result.result, Some(receipt_result::Result::Receipt(_)))
 }
 
 /// Conversation and message in turn; an odd number is a usage error.

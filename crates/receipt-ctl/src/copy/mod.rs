@@ -5,16 +5,18 @@
 
 mod ends;
 mod stretch;
+mod timestamps;
 mod walk;
 
 use anyhow::bail;
-use receipt_log::{Log, Topic};
+use receipt_log::{Clock, Log, Topic, is_far_ahead};
 use tokio::sync::watch;
 
 use self::walk::Place;
 pub(crate) use self::{
     ends::{End, Opened, are_one},
     stretch::{Stretch, until_stopped},
+    timestamps::Timestamps,
     walk::{Copied, CopyError, copy, same},
 };
 use crate::progress::Progress;
@@ -34,6 +36,7 @@ pub(crate) struct Done {
 pub(crate) async fn run(
     source: &Log,
     target: &Log,
+    timestamps: Timestamps,
     stop: &watch::Receiver<bool>,
     quiet: bool,
 ) -> anyhow::Result<Vec<Done>> {
@@ -45,9 +48,10 @@ pub(crate) async fn run(
         for partition in 0..source.partitions() {
             check_starts(source, target, topic, partition)?;
             let end = source.end_offset(topic, partition);
-            places.push(Place { source, target, topic, partition, end });
+            places.push(Place { source, target, topic, partition, end, timestamps });
         }
     }
+    check_timestamps(&places, stop).await?;
     let progress = Progress::new("records", places.iter().map(|place| place.end).sum(), quiet);
     let (mut done, mut before) = (Vec::with_capacity(places.len()), 0);
     for place in places {
@@ -60,6 +64,21 @@ pub(crate) async fn run(
     }
     progress.finish();
     Ok(done)
+}
+
+/// Refuses records that the target would not take, before it has any. The embedded log knows its last arrival; of a log on
+/// Kafka all records are read for this.
+async fn check_timestamps(places: &[Place<'_>], stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
+    for place in places {
+        if place.source.last_arrival_ms().is_some_and(|last_ms| !is_far_ahead(last_ms, Clock::System.now_ms())) {
+            continue;
+        }
+        let mut records = Stretch::of_source(*place, 0, stop);
+        while let Some(record) = records.next().await? {
+            place.timestamps.check((place.topic, place.partition), &record)?;
+        }
+    }
+    Ok(())
 }
 
 fn so_far(done: &[Done]) -> String {

@@ -5,7 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 use receipt_log::{Log, LogError, Reader, StoredRecord, Topic};
 use tokio::sync::watch;
 
-use super::walk::{CopyError, Place};
+use super::{
+    timestamps::Timestamps,
+    walk::{CopyError, Place},
+};
 
 /// Records and bytes that are read, and appended, at a time.
 const CHUNK_RECORDS: usize = 1_000;
@@ -24,6 +27,7 @@ pub(crate) struct Stretch {
     /// Read, and not taken yet.
     ahead: VecDeque<StoredRecord>,
     stop: watch::Receiver<bool>,
+    timestamps: Timestamps,
 }
 
 impl Stretch {
@@ -35,12 +39,13 @@ impl Stretch {
         stop: &watch::Receiver<bool>,
     ) -> Self {
         let reader = log.reader(topic, partition, from);
-        Self { log: of, topic, partition, reader, end, ahead: VecDeque::new(), stop: stop.clone() }
+        let (ahead, timestamps) = (VecDeque::new(), Timestamps::default());
+        Self { log: of, topic, partition, reader, end, ahead, stop: stop.clone(), timestamps }
     }
 
     pub(super) fn of_source(place: Place<'_>, from: u64, stop: &watch::Receiver<bool>) -> Self {
-        let Place { source, topic, partition, end, .. } = place;
-        Self::new((source, "source"), (topic, partition), (from, end), stop)
+        let Place { source, topic, partition, end, timestamps, .. } = place;
+        Self { timestamps, ..Self::new((source, "source"), (topic, partition), (from, end), stop) }
     }
 
     pub(super) fn of_target(place: Place<'_>, from: u64, end: u64, stop: &watch::Receiver<bool>) -> Self {
@@ -91,7 +96,7 @@ impl Stretch {
                     },
                 }
             }
-            self.ahead.extend(records);
+            self.ahead.extend(records.into_iter().map(|record| self.timestamps.apply(record)));
         }
         Ok(())
     }

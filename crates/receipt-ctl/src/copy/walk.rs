@@ -9,7 +9,7 @@ mod tests;
 use receipt_log::{CopiedRecord, Log, LogError, NewRecord, StoredRecord, Topic};
 use tokio::sync::watch;
 
-use super::stretch::Stretch;
+use super::{stretch::Stretch, timestamps::Timestamps};
 
 /// Between two reports of how far it is, in records.
 const REPORT_EVERY: u64 = 1_000;
@@ -23,6 +23,8 @@ pub(crate) struct Place<'a> {
     pub(crate) partition: u32,
     /// Up to which offset of the source.
     pub(crate) end: u64,
+    /// What becomes of the source's timestamps.
+    pub(crate) timestamps: Timestamps,
 }
 
 /// Records of a partition, by what was done with them.
@@ -68,7 +70,9 @@ fn cure(error: &LogError) -> &'static str {
              message.timestamp.after.max.ms higher (up to 86400000), or message.timestamp.before.max.ms, for the time \
              of the copy"
         }
-        LogError::RecordTooLarge { .. } => "; it is a dead letter where it is, and cannot be copied",
+        LogError::RecordTooLarge { .. } | LogError::TooManyHeaders { .. } => {
+            "; it is a dead letter where it is, and cannot be copied"
+        }
         LogError::Unavailable { .. } => "; the same command goes on from there",
         _ => "",
     }

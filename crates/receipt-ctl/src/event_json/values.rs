@@ -18,12 +18,12 @@ pub(crate) fn of_value(topic: Topic, value: &[u8]) -> Option<Value> {
 }
 
 /// The value of a record that holds an event.
-pub(crate) fn to_value(topic: Topic, event: Value) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn to_value(topic: Topic, event: &str) -> anyhow::Result<Vec<u8>> {
     match topic {
         Topic::Conversations => {
-            Ok(v1::ConversationEvent::from(serde_json::from_value::<Conversation>(event)?).encode_to_vec())
+            Ok(v1::ConversationEvent::from(serde_json::from_str::<Conversation>(event)?).encode_to_vec())
         }
-        Topic::Reads => Ok(v1::ReadEvent::from(serde_json::from_value::<Read>(event)?).encode_to_vec()),
+        Topic::Reads => Ok(v1::ReadEvent::from(serde_json::from_str::<Read>(event)?).encode_to_vec()),
         Topic::Deltas | Topic::DeadLetter => bail!("{topic} has no events: give the value in base64"),
     }
 }

@@ -4,13 +4,15 @@
 use std::io;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use receipt_log::{StoredRecord, Topic};
+use receipt_log::{RECORD_HEADERS_MAX, RECORD_VALUE_MAX_BYTES, StoredRecord, Topic};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use super::{Header, Section, Trailer};
+use super::{Header, Section, Trailer, counts};
 use crate::event_json;
 
+/// Bytes of an event as JSON, at most: six for each byte of the largest value, as JSON has some characters, and names.
+const EVENT_MAX_BYTES: usize = 8 * RECORD_VALUE_MAX_BYTES;
 /// Begins the first line, and the last one, and no other.
 pub(super) const BEGINNING: &[u8] = b"{\"log_file";
 
@@ -26,9 +28,10 @@ struct TrailerLine<T> {
     log_file_end: T,
 }
 
+/// `E`: the event. As it is read it is text, which is decoded only where no value stands beside it.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecordLine {
+#[serde(deny_unknown_fields, bound(deserialize = "E: Deserialize<'de>"))]
+struct RecordLine<E> {
     #[serde(with = "topic")]
     topic: Topic,
     partition: u32,
@@ -40,11 +43,15 @@ struct RecordLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key_base64: Option<String>,
     /// What the value is; where `value_base64` is given too, for people only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    event: Option<Value>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    event: Option<E>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "counts::at_most::<{ RECORD_HEADERS_MAX }, _, _>"
+    )]
     headers: Vec<HeaderOfRecord>,
 }
 
@@ -73,9 +80,9 @@ pub(super) fn record(line: &mut Vec<u8>, section: &Section, record: &StoredRecor
         None => (None, None),
         Some(value) => {
             let event = event_json::of_value(*topic, value);
-            let lossless = event
-                .as_ref()
-                .is_some_and(|event| event_json::to_value(*topic, event.clone()).is_ok_and(|encoded| encoded == value));
+            let lossless = event.as_ref().is_some_and(|event: &Value| {
+                event_json::to_value(*topic, &event.to_string()).is_ok_and(|encoded| encoded == value)
+            });
             (event, (!lossless).then(|| STANDARD.encode(value)))
         }
     };
@@ -95,18 +102,36 @@ pub(super) enum Frame {
     Trailer(Trailer),
 }
 
-pub(super) fn read_frame(line: &[u8]) -> Result<Frame, serde_json::Error> {
-    if line.starts_with(b"{\"log_file_end\"") {
-        return serde_json::from_slice(line).map(|line: TrailerLine<Trailer>| Frame::Trailer(line.log_file_end));
-    }
-    serde_json::from_slice(line).map(|line: HeaderLine<Header>| Frame::Header(line.log_file))
+pub(super) fn read_frame(line: &[u8]) -> anyhow::Result<Frame> {
+    let frame = if line.starts_with(b"{\"log_file_end\"") {
+        serde_json::from_slice(line).map(|line: TrailerLine<Trailer>| Frame::Trailer(line.log_file_end))
+    } else {
+        serde_json::from_slice(line).map(|line: HeaderLine<Header>| Frame::Header(line.log_file))
+    };
+    frame.map_err(|why| in_line(&why))
+}
+
+fn of_event(why: anyhow::Error) -> anyhow::Error {
+    why.downcast::<serde_json::Error>().map_or_else(|why| why, |why| in_line(&why))
+}
+
+/// What is wrong with a line, whose number is said elsewhere: to JSON's reader each is the first.
+fn in_line(why: &serde_json::Error) -> anyhow::Error {
+    let text = why.to_string();
+    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
+    anyhow::anyhow!("{problem}, at column {}", why.column())
 }
 
 pub(super) fn read_record(line: &[u8]) -> anyhow::Result<((Topic, u32), StoredRecord)> {
-    let line: RecordLine = serde_json::from_slice(line)?;
-    let value = match (line.event, line.value_base64) {
+    let line: RecordLine<Box<RawValue>> = serde_json::from_slice(line).map_err(|why| in_line(&why))?;
+    let value = match (line.event.as_deref().map(RawValue::get), line.value_base64) {
         (_, Some(value)) => Some(decoded("value_base64", &value)?),
-        (Some(event), None) => Some(event_json::to_value(line.topic, event).map_err(|why| why.context("event"))?),
+        (Some(event), None) if event.len() > EVENT_MAX_BYTES => {
+            anyhow::bail!("event has {} bytes, and may have {EVENT_MAX_BYTES}", event.len());
+        }
+        (Some(event), None) => {
+            Some(event_json::to_value(line.topic, event).map_err(|why| of_event(why).context("event"))?)
+        }
         (None, None) => None,
     };
     let header = |header: HeaderOfRecord| -> anyhow::Result<_> {

@@ -4,6 +4,7 @@
 //! before it, so that a file which was cut short or changed is noticed. A file may come from anywhere: whatever its bytes,
 //! reading one ends well or says where it is wrong, and takes no more memory than its largest record.
 
+mod counts;
 mod json;
 mod read;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub(crate) struct Header {
     pub(crate) log_id: String,
     pub(crate) origin: String,
     pub(crate) partitions: u32,
+    #[serde(deserialize_with = "counts::at_most::<{ counts::SECTIONS_MAX }, _, _>")]
     pub(crate) sections: Vec<Section>,
 }
 

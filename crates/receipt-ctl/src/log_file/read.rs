@@ -9,7 +9,7 @@ use prost::Message as _;
 use receipt_log::StoredRecord;
 use receipt_proto::v1::{self, log_file_frame::Frame};
 
-use super::{FRAME_MAX_BYTES, Format, Header, Section, Trailer, json};
+use super::{FRAME_MAX_BYTES, Format, Header, Section, Trailer, counts, json};
 use crate::source::stored;
 
 /// Where a file is wrong, and how.
@@ -204,13 +204,19 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn decode_frame(&self) -> anyhow::Result<Read> {
-        let frame = v1::LogFileFrame::decode_length_delimited(self.buffer.as_slice())?;
+        let mut frame = self.buffer.as_slice();
+        prost::encoding::decode_varint(&mut frame)?;
+        counts::check_frame(frame)?;
+        let frame = v1::LogFileFrame::decode(frame)?;
         Ok(match frame.frame {
             Some(Frame::Header(header)) => Read::Header(header.try_into()?),
             Some(Frame::Record(v1::LogFileRecord { section, record })) => {
                 Read::Record(section, stored(record.unwrap_or_default()))
             }
             Some(Frame::Trailer(v1::LogFileTrailer { records, blake3 })) => {
+                if blake3.len() > blake3::OUT_LEN {
+                    anyhow::bail!("its digest has {} bytes, and may have {}", blake3.len(), blake3::OUT_LEN);
+                }
                 let blake3 = blake3.iter().map(|byte| format!("{byte:02x}")).collect();
                 Read::Trailer(Trailer { records, blake3 })
             }

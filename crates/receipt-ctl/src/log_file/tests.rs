@@ -177,6 +177,45 @@ fn a_length_without_its_bytes_takes_no_memory() {
     assert!(!why.cut_short);
 }
 
+/// A record with so many headers, none of which has a byte.
+fn with_headers(headers: usize) -> StoredRecord {
+    let headers = vec![Default::default(); headers];
+    StoredRecord { offset: 0, timestamp_ms: None, key: None, value: None, headers }
+}
+
+#[test]
+fn s39_headers_without_bytes_are_counted_before_they_are_decoded() {
+    for format in [Format::Protobuf, Format::Jsonl] {
+        let most = [(0, with_headers(receipt_log::RECORD_HEADERS_MAX))];
+        assert_eq!(read(&written(format, &most)).map_err(|(why, _)| why.to_string()), Ok(most.to_vec()));
+        let more = [(0, with_headers(receipt_log::RECORD_HEADERS_MAX + 1))];
+        let (why, _) = read(&written(format, &more)).unwrap_err();
+        assert!(why.to_string().contains("more than 1000 "), "{why}");
+    }
+    // Two parts of one record are joined, and so are their headers.
+    let part = |headers| {
+        let record = Some(crate::source::of_contract(&with_headers(headers)));
+        let record = v1::LogFileRecord { section: 0, record };
+        v1::LogFileFrame { frame: Some(v1::log_file_frame::Frame::Record(record)) }.encode_to_vec()
+    };
+    let joined = [part(600), part(600)].concat();
+    assert!(counts::check_frame(&part(600)).is_ok());
+    assert_eq!(counts::check_frame(&joined).unwrap_err().to_string(), "it has more than 1000 headers");
+}
+
+#[test]
+fn a_header_of_more_sections_than_a_log_may_have_is_refused() {
+    let section = |partition| Section { topic: Topic::Reads, partition, from_offset: 0, to_offset: 0 };
+    let sections = (0..=counts::SECTIONS_MAX).map(|_| section(0)).collect();
+    let header = Header::new("id".to_owned(), "a log".to_owned(), 4, sections);
+    for format in [Format::Protobuf, Format::Jsonl] {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes, format, &header).unwrap();
+        let (why, _) = read(&bytes).unwrap_err();
+        assert!(why.to_string().contains("more than 4096 "), "{why}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_with_its_line() {
     let lines = |lines: &[&str]| {

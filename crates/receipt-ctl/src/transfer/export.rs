@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::part;
 use crate::{
+    copy::Timestamps,
     log_file::{Format, Header, Section, Writer},
     progress::Progress,
     source::{Bounds, Source},
@@ -162,7 +163,13 @@ async fn write_sections<W: Write>(
         }
         let all = offsets(header);
         let mut records = source.records((topic, partition), (from, to_offset), stop).await?;
+        let mut warned = false;
         while let Some(record) = records.next().await? {
+            if !warned && let Err(why) = Timestamps::default().check((topic, partition), &record) {
+                // The export of such a log is the way back from it.
+                eprintln!("warning: {why}");
+                warned = true;
+            }
             writer.record(number, section, &record).context("writing the file")?;
             progress.at(all - left(header, (number, record.offset + 1)));
         }

@@ -8,13 +8,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use flate2::bufread::MultiGzDecoder;
-use receipt_log::{
-    Log, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord, Topic, headers_bytes, partition_for,
-};
+use receipt_log::{Log, StoredRecord, Topic, check_limits, partition_for};
 use tokio::sync::watch;
 
 use crate::{
-    copy::{Copied, CopyError, Stretch, copy, same},
+    copy::{Copied, CopyError, Stretch, Timestamps, copy, same},
     log_file::{FileError, Header, Reader, Section},
     progress::Progress,
 };
@@ -48,6 +46,7 @@ pub(crate) struct Taken {
     pub(crate) edited: bool,
     /// Also records in a partition that is not their key's.
     pub(crate) misplaced: bool,
+    pub(crate) timestamps: Timestamps,
 }
 
 type Input = Reader<Box<dyn BufRead + Send>>;
@@ -100,15 +99,10 @@ fn check_all(mut reader: Input, taken: &Taken) -> Result<Checked, FileError> {
 
 fn check_record(section: &Section, partitions: u32, record: &StoredRecord, taken: &Taken) -> Result<(), String> {
     let key = record.key.as_deref().unwrap_or_default();
-    let (value, rest) =
-        (record.value.as_ref().map_or(0, |value| value.len()), key.len() + headers_bytes(&record.headers));
-    if value > RECORD_VALUE_MAX_BYTES {
-        return Err(format!("a value may have {RECORD_VALUE_MAX_BYTES} bytes, and this one has {value}"));
-    }
-    if rest > RECORD_KEY_AND_HEADERS_MAX_BYTES {
-        let max = RECORD_KEY_AND_HEADERS_MAX_BYTES;
-        return Err(format!("key and headers may have {max} bytes, and these have {rest}"));
-    }
+    let (topic, partition, offset) = (section.topic, section.partition, record.offset);
+    check_limits(record.key.as_deref(), record.value.as_deref(), &record.headers)
+        .map_err(|why| format!("{topic}/{partition}: the record at offset {offset}: {why}"))?;
+    taken.timestamps.check((topic, partition), record).map_err(|why| why.to_string())?;
     let is_event = matches!(section.topic, Topic::Conversations | Topic::Reads);
     let right = partition_for(key, partitions);
     if is_event && !key.is_empty() && right != section.partition && !taken.misplaced {
@@ -142,7 +136,8 @@ pub(crate) async fn import(
     let mut ahead = next(&mut reader)?;
     for (number, section) in (0..).zip(&checked.header.sections) {
         // A partition that has no records is looked at too: the target may have some there.
-        let mut of_section = OfSection { reader: &mut reader, number, ahead: &mut ahead };
+        let timestamps = taken.timestamps;
+        let mut of_section = OfSection { reader: &mut reader, number, ahead: &mut ahead, timestamps };
         if !taken.topics.contains(&section.topic) {
             while of_section.next()?.is_some() {}
             continue;
@@ -173,6 +168,7 @@ struct OfSection<'a> {
     reader: &'a mut Input,
     number: u32,
     ahead: &'a mut Option<(u32, StoredRecord)>,
+    timestamps: Timestamps,
 }
 
 impl OfSection<'_> {
@@ -181,14 +177,14 @@ impl OfSection<'_> {
             return Ok(None);
         }
         let next = next(self.reader)?;
-        Ok(std::mem::replace(self.ahead, next).map(|(_, record)| record))
+        Ok(std::mem::replace(self.ahead, next).map(|(_, record)| self.timestamps.apply(record)))
     }
 
     fn chunk(&mut self) -> Result<Vec<StoredRecord>, FileError> {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         while chunk.len() < CHUNK_RECORDS && bytes < CHUNK_BYTES {
             let Some(record) = self.next()? else { break };
-            bytes += record.value.as_ref().map_or(0, |value| value.len());
+            bytes += record.memory_bytes();
             chunk.push(record);
         }
         Ok(chunk)

@@ -133,6 +133,7 @@ impl Appender {
         }
         match self.shared.write(write) {
             Ok(()) => {
+                self.shared.publish_last_arrival(self.arrivals.last_ms());
                 for checked in touched {
                     self.shared.publish_end(checked.slot, self.next[checked.slot]);
                 }
@@ -156,6 +157,10 @@ impl Appender {
         batches: Vec<Checked>,
     ) -> Result<Vec<Vec<Appended>>, LogError> {
         self.shared.check_failed()?;
+        batches
+            .iter()
+            .filter_map(|batch| batch.timestamps.as_deref())
+            .try_for_each(|timestamps| self.arrivals.check_copied(timestamps))?;
         let arrival_ms = match batches.iter().any(|batch| batch.timestamps.is_none()) {
             true => Some(self.arrivals.next()?),
             false => None,

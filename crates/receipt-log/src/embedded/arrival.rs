@@ -1,5 +1,6 @@
-//! When records arrive: a time that never goes back, and that no clock takes far ahead by mistake.
+//! When records arrive: a time that never goes back, and that neither a clock nor a copy takes far ahead by mistake.
 
+use crate::clock::is_far_ahead;
 use crate::{Clock, LogError};
 
 /// How far the clock may always be past the last arrival, in milliseconds: a quiet day is no mistake of the clock.
@@ -11,6 +12,8 @@ pub(super) struct Arrivals {
     clock: Clock,
     /// `None`: no check.
     jump_max_ms: Option<u64>,
+    /// The operator accepts arrivals that are far ahead of the clock.
+    accept_ahead: bool,
     /// `None`: the log has never had a record with an arrival.
     last_ms: Option<u64>,
 }
@@ -26,7 +29,7 @@ impl Arrivals {
                 "the clock is far past the log's last record: accepted"
             );
         }
-        Arrivals { clock, jump_max_ms, last_ms }
+        Arrivals { clock, jump_max_ms, accept_ahead: accept_jump, last_ms }
     }
 
     /// The arrival of a record that comes now.
@@ -37,9 +40,28 @@ impl Arrivals {
         {
             return Err(LogError::ClockJump { last_ms, now_ms, max_ms });
         }
+        if let Some(last_ms) = self.last_ms
+            && !self.accept_ahead
+            && is_far_ahead(last_ms, now_ms)
+        {
+            return Err(LogError::LastArrivalAhead { last_ms, now_ms });
+        }
         let arrival_ms = self.last_ms.map_or(now_ms, |last_ms| last_ms.max(now_ms));
         self.last_ms = Some(arrival_ms);
         Ok(arrival_ms)
+    }
+
+    /// Refuses the timestamps of a copy where one of them is far ahead of the clock.
+    pub(super) fn check_copied(&self, timestamps_ms: &[Option<u64>]) -> Result<(), LogError> {
+        let now_ms = self.clock.now_ms();
+        let far = |timestamp_ms: &Option<u64>| timestamp_ms.is_some_and(|ms| is_far_ahead(ms, now_ms));
+        match timestamps_ms.iter().position(far) {
+            Some(index) if !self.accept_ahead => {
+                let timestamp_ms = timestamps_ms[index].unwrap_or_default();
+                Err(LogError::ArrivalAhead { index, timestamp_ms, now_ms })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A record keeps the arrival it had elsewhere: those that come after it here are no earlier.
@@ -100,6 +122,31 @@ mod tests {
             let (clock, _) = Clock::manual(1_000 * DAY);
             assert_eq!(Arrivals::new(clock, retention, accept, last).next(), Ok(1_000 * DAY));
         }
+    }
+
+    #[test]
+    fn no_record_arrives_more_than_a_day_ahead_of_the_clock_unless_the_operator_accepts_it() {
+        for retention_ms in [0, 30 * DAY] {
+            let (clock, hand) = Clock::manual(5 * DAY);
+            let mut arrivals = Arrivals::new(clock.clone(), retention_ms, false, Some(6 * DAY + 1));
+            let (last_ms, now_ms) = (6 * DAY + 1, 5 * DAY);
+            assert_eq!(arrivals.next(), Err(LogError::LastArrivalAhead { last_ms, now_ms }));
+            assert_eq!(arrivals.last_ms(), Some(last_ms));
+            let accepted = Arrivals::new(clock, retention_ms, true, Some(last_ms)).next();
+            assert_eq!(accepted, Ok(last_ms), "--accept-clock-jump");
+            hand.store(now_ms + 1, Ordering::SeqCst);
+            assert_eq!(arrivals.next(), Ok(last_ms), "a day ahead is let pass, and goes away by itself");
+        }
+    }
+
+    #[test]
+    fn a_copied_record_may_be_a_day_ahead_of_the_clock() {
+        let (clock, _) = Clock::manual(DAY);
+        let arrivals = Arrivals::new(clock.clone(), 0, false, None);
+        assert_eq!(arrivals.check_copied(&[Some(2 * DAY), None, Some(0)]), Ok(()));
+        let refused = LogError::ArrivalAhead { index: 1, timestamp_ms: u64::MAX, now_ms: DAY };
+        assert_eq!(arrivals.check_copied(&[Some(7), Some(u64::MAX)]), Err(refused));
+        assert_eq!(Arrivals::new(clock, 0, true, None).check_copied(&[Some(u64::MAX)]), Ok(()));
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub struct EmbeddedOptions {
     /// How long messages are kept, in milliseconds; 0: for ever. The log itself deletes nothing but by
     /// [`crate::Log::trim`]: it refuses an arrival that would make everything in it expire at once.
     pub retention_ms: u64,
-    /// The operator says that the clock is right, however far past the last arrival it stands.
+    /// The operator says that the clock is right, however far past the last arrival it stands, or accepts arrivals that
+    /// are far ahead of it.
     pub accept_clock_jump: bool,
     /// Where arrivals come from.
     pub clock: Clock,
@@ -161,6 +162,11 @@ impl Embedded {
 
     pub(crate) fn trim(&self, topic: Topic, partition: u32, before: u64) -> Result<(), LogError> {
         self.shared.trim(Place { topic, partition }, before)
+    }
+
+    /// The last arrival, in milliseconds since 1970; 0 where no record has had one.
+    pub(crate) fn last_arrival_ms(&self) -> u64 {
+        self.shared.last_arrival_ms()
     }
 
     /// Bytes of the files in the log's directory.

@@ -32,6 +32,7 @@ pub(super) fn open(given: &EmbeddedOptions) -> Result<Embedded, LogError> {
     let bounds = Shared::places(*partitions).map(|place| rows::bounds(&db, place)).collect::<Result<Vec<_>, _>>()?;
 
     let shared = Arc::new(Shared::new(db, lock, *partitions, &bounds));
+    shared.publish_last_arrival(header.last_arrival_ms);
     let (requests, queue) = mpsc::channel(QUEUE_REQUESTS);
     let arrivals = Arrivals::new(clock.clone(), *retention_ms, *accept_clock_jump, header.last_arrival_ms);
     let next = bounds.iter().map(|bounds| bounds.end).collect();

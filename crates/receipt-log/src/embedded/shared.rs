@@ -22,6 +22,8 @@ pub(super) struct Shared {
     /// Why the log takes no more records.
     failed: OnceLock<String>,
     closed: AtomicBool,
+    /// The last arrival, in milliseconds since 1970; 0 where no record has had one.
+    last_arrival_ms: AtomicU64,
     /// Held by a trim, so that starts only rise.
     trimming: Mutex<()>,
     /// Tests make the next write fail.
@@ -51,6 +53,7 @@ impl Shared {
             partitions,
             failed: OnceLock::new(),
             closed: AtomicBool::new(false),
+            last_arrival_ms: AtomicU64::new(0),
             trimming: Mutex::new(()),
             #[cfg(test)]
             fail_next_write: AtomicBool::new(false),
@@ -91,6 +94,16 @@ impl Shared {
     /// Shows readers what is now durable.
     pub(super) fn publish_end(&self, slot: usize, end: u64) {
         self.slots[slot].end.send_replace(end);
+    }
+
+    /// Milliseconds since 1970; 0 where no record has had an arrival.
+    pub(super) fn last_arrival_ms(&self) -> u64 {
+        self.last_arrival_ms.load(Ordering::Acquire)
+    }
+
+    /// Shows the last arrival of what is now durable.
+    pub(super) fn publish_last_arrival(&self, last_ms: Option<u64>) {
+        self.last_arrival_ms.store(last_ms.unwrap_or(0), Ordering::Release);
     }
 
     /// Writes and syncs. After an error nobody knows what the disk has, so there is no other write.

@@ -30,7 +30,7 @@ pub use self::options::KafkaOptions;
 use self::producer::{Appender, Outgoing};
 pub(crate) use self::reader::KafkaReader;
 pub use self::topics::{CreatedTopic, create_topics};
-use crate::{Appended, Batch, CopiedRecord, LogError, LogId, NewRecord, StoredRecord, Topic};
+use crate::{Appended, Batch, CopiedRecord, LogError, LogId, NewRecord, StoredRecord, Topic, is_far_ahead};
 
 /// How long a question to the brokers may take.
 const ASK_MAX: Duration = Duration::from_secs(10);
@@ -185,6 +185,12 @@ impl Kafka {
 
     fn check_copied(&self, topic: Topic, partition: u32, copied: Vec<CopiedRecord>) -> Result<Vec<Outgoing>, LogError> {
         self.check_open()?;
+        let now_ms = self.options.clock.now_ms();
+        let far = |copied: &CopiedRecord| copied.timestamp_ms.is_some_and(|ms| is_far_ahead(ms, now_ms));
+        if let Some(index) = copied.iter().position(far) {
+            let timestamp_ms = copied[index].timestamp_ms.unwrap_or_default();
+            return Err(LogError::ArrivalAhead { index, timestamp_ms, now_ms });
+        }
         let copied = copied.into_iter();
         copied
             .map(|copied| {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use receipt_log::{
-    ErrorKind, LogError, NewRecord, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES, StoredRecord, Topic,
+    ErrorKind, LogError, NewRecord, RECORD_HEADERS_MAX, RECORD_KEY_AND_HEADERS_MAX_BYTES, RECORD_VALUE_MAX_BYTES,
+    StoredRecord, Topic,
 };
 
 use crate::support::{open, read_all, record, records, text};
@@ -117,14 +118,19 @@ async fn a_record_over_a_limit_is_refused_with_its_whole_request() {
     let fits = NewRecord::new("key", vec![0; RECORD_VALUE_MAX_BYTES]);
     let value = NewRecord::new("key", vec![0; RECORD_VALUE_MAX_BYTES + 1]);
     let key = NewRecord::new(vec![0; RECORD_KEY_AND_HEADERS_MAX_BYTES + 1], "value");
+    let headers = vec![(String::new(), Bytes::new()); RECORD_HEADERS_MAX];
+    let most = NewRecord { headers: headers.clone(), ..record(1) };
+    let headers = NewRecord { headers: [headers, vec![Default::default()]].concat(), ..record(1) };
     for (too_large, message) in [
+        (headers, "a record may have 1000 headers, and this one has 1001"),
         (value, "a record's value may have 1000000 bytes, and this one has 1000001"),
         (key, "a record's key and headers may have 65536 bytes, and this one has 65537"),
     ] {
         let error = log.append(Topic::Reads, 0, vec![record(0), too_large]).await.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.kind()), (message, ErrorKind::Invalid));
     }
-    assert_eq!(log.append(Topic::Reads, 0, vec![fits]).await.unwrap()[0].offset, 0);
+    assert_eq!(log.append(Topic::Reads, 0, vec![fits, most.clone()]).await.unwrap()[0].offset, 0);
+    assert_eq!(read_all(&log, Topic::Reads, 0, 1).unwrap()[0].headers, most.headers);
 }
 
 #[tokio::test]

@@ -40,7 +40,8 @@ async fn walked(source: &Log, target: &Log) -> Result<Copied, CopyError> {
 
 fn place<'a>(source: &'a Log, target: &'a Log) -> Place<'a> {
     let (topic, partition) = (Topic::Reads, 1);
-    Place { source, target, topic, partition, end: source.end_offset(topic, partition) }
+    let end = source.end_offset(topic, partition);
+    Place { source, target, topic, partition, end, timestamps: Timestamps::default() }
 }
 
 /// All but their offsets.
@@ -139,7 +140,7 @@ async fn of_a_whole_log_the_topics_that_come_in_are_copied() {
         }
     }
     let (_stop, stopped) = watch::channel(false);
-    let done = run(&source, &target, &stopped, true).await.unwrap();
+    let done = run(&source, &target, Timestamps::default(), &stopped, true).await.unwrap();
     let appended: Vec<_> = done.iter().map(|done| (done.topic, done.partition, done.copied.appended)).collect();
     let (conversations, reads) = (Topic::Conversations, Topic::Reads);
     assert_eq!(appended, [(conversations, 0, 3), (conversations, 1, 4), (reads, 0, 3), (reads, 1, 4)]);
@@ -153,10 +154,10 @@ async fn a_trimmed_source_and_a_log_into_itself_are_refused() {
     let (_dir, source, target) = two();
     append(&source, 0..10).await;
     let (_stop, stopped) = watch::channel(false);
-    let error = run(&source, &source, &stopped, true).await.unwrap_err().to_string();
+    let error = run(&source, &source, Timestamps::default(), &stopped, true).await.unwrap_err().to_string();
     assert!(error.starts_with("source and target are the same log: embedded log "), "{error}");
     source.trim(Topic::Reads, 1, 4).unwrap();
-    let error = run(&source, &target, &stopped, true).await.unwrap_err().to_string();
+    let error = run(&source, &target, Timestamps::default(), &stopped, true).await.unwrap_err().to_string();
     assert!(error.starts_with("receipts.reads/1 of the source begins at offset 4: "), "{error}");
     assert_eq!(target.end_offset(Topic::Reads, 1), 0);
 }

@@ -107,8 +107,12 @@ pub(crate) fn identity() -> impl Strategy<Value = Identity> {
 }
 
 pub(crate) fn progress() -> impl Strategy<Value = Progress> {
-    (number(), number(), number(), number(), number(), number(), number()).prop_map(
-        |(conversations_offset, reads_offset, log_time_ms, next_conversation, policies, messages, receipts)| Progress {
+    let numbers = (number(), number(), number(), number(), number(), number(), number());
+    (numbers, any::<(Option<u32>, Option<u32>)>()).prop_map(
+        |(
+            (conversations_offset, reads_offset, log_time_ms, next_conversation, policies, messages, receipts),
+            (conversations_epoch, reads_epoch),
+        )| Progress {
             conversations_offset,
             reads_offset,
             log_time_ms,
@@ -116,6 +120,8 @@ pub(crate) fn progress() -> impl Strategy<Value = Progress> {
             policies,
             messages,
             receipts,
+            conversations_epoch,
+            reads_epoch,
         },
     )
 }
@@ -308,5 +314,6 @@ pub(crate) fn inbox_index() -> impl Strategy<Value = InboxIndex> {
 }
 
 pub(crate) fn inbox_progress() -> impl Strategy<Value = InboxProgress> {
-    (number(), number()).prop_map(|(offset, log_time_ms)| InboxProgress { offset, log_time_ms })
+    (number(), number(), any::<Option<u32>>())
+        .prop_map(|(offset, log_time_ms, epoch)| InboxProgress { offset, log_time_ms, epoch })
 }

@@ -18,7 +18,12 @@ fn config() -> impl bincode::config::Config {
 
 /// A version byte, then the value with variable-width integers.
 pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Corrupt> {
-    let mut bytes = vec![VERSION];
+    encode_as(VERSION, what, value)
+}
+
+/// As [`encode`], of a value that has this version.
+pub(crate) fn encode_as<T: Serialize>(version: u8, what: &'static str, value: &T) -> Result<Vec<u8>, Corrupt> {
+    let mut bytes = vec![version];
     bincode::serde::encode_into_std_write(value, &mut bytes, config())
         .map_err(|error| Corrupt::new(what, error.to_string()))?;
     Ok(bytes)
@@ -29,18 +34,37 @@ pub(crate) fn decode_prefix<'a, T: DeserializeOwned>(
     what: &'static str,
     bytes: &'a [u8],
 ) -> Result<(T, &'a [u8]), Corrupt> {
-    let body = body(what, bytes)?;
-    let (value, used) =
-        bincode::serde::decode_from_slice(body, config()).map_err(|error| Corrupt::new(what, error.to_string()))?;
-    Ok((value, body.get(used..).unwrap_or_default()))
+    decode_body(what, body(what, bytes)?)
 }
 
 /// The value, with nothing behind it.
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Corrupt> {
-    match decode_prefix(what, bytes)? {
-        (value, []) => Ok(value),
-        (_, rest) => Err(Corrupt::new(what, format!("{} bytes too many", rest.len()))),
+    alone(what, decode_prefix(what, bytes)?)
+}
+
+/// As [`decode`], of a value that [`encode_as`] has written with this version; `None` where it has another one.
+pub(crate) fn decode_as<T: DeserializeOwned>(
+    version: u8,
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<Option<T>, Corrupt> {
+    match bytes.split_first() {
+        Some((first, body)) if *first == version => alone(what, decode_body(what, body)?).map(Some),
+        _ => Ok(None),
     }
+}
+
+fn alone<T>(what: &'static str, (value, rest): (T, &[u8])) -> Result<T, Corrupt> {
+    match rest {
+        [] => Ok(value),
+        rest => Err(Corrupt::new(what, format!("{} bytes too many", rest.len()))),
+    }
+}
+
+fn decode_body<'a, T: DeserializeOwned>(what: &'static str, body: &'a [u8]) -> Result<(T, &'a [u8]), Corrupt> {
+    let (value, used) =
+        bincode::serde::decode_from_slice(body, config()).map_err(|error| Corrupt::new(what, error.to_string()))?;
+    Ok((value, body.get(used..).unwrap_or_default()))
 }
 
 /// Bytes of a value's own format, behind the version byte.

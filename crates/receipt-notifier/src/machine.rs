@@ -49,7 +49,7 @@ impl Machine {
                 dir: store.dir().to_owned(),
             });
         }
-        let reader = log.reader(topic, number, applied);
+        let reader = log.reader_after(topic, number, applied, progress.epoch);
         let machine = Self { store, inbox, reader, progress, serve_from: end };
         machine.publish();
         Ok(machine)
@@ -58,7 +58,7 @@ impl Machine {
     fn publish(&self) {
         // Past its last record there may be what is none, as a marker of a transaction.
         let applied_offset = self.reader.position();
-        let serves = applied_offset >= self.serve_from;
+        let serves = applied_offset >= self.serve_from && self.reader.follows();
         self.inbox.0.state.send_modify(|state| {
             state.applied_offset = applied_offset;
             if serves && state.phase == Phase::CatchingUp {
@@ -69,6 +69,7 @@ impl Machine {
 
     fn take(&mut self, record: &StoredRecord) -> Option<(UserId, InboxDelta)> {
         self.progress.offset = record.offset + 1;
+        self.progress.epoch = record.leader_epoch;
         self.progress.log_time_ms = self.progress.log_time_ms.max(record.timestamp_ms.unwrap_or_default());
         match decode(record) {
             Ok((Delta { sender, change }, token)) => {
@@ -99,10 +100,10 @@ impl Projection for Machine {
             // Who asked may have gone away.
             drop(done.send(self.store.checkpoint(&dir).map_err(ProjectorError::from)));
         }
-        let before = self.reader.position();
+        let before = (self.reader.position(), self.reader.follows());
         let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;
         if records.is_empty() {
-            if self.reader.position() != before {
+            if (self.reader.position(), self.reader.follows()) != before {
                 self.publish();
             }
             return Ok(false);

@@ -155,6 +155,7 @@ mod tests {
             key: Some(bytes(key_bytes)),
             value: Some(bytes(value_bytes)),
             headers: vec![("h".to_owned(), bytes(headers_bytes - 1))],
+            leader_epoch: None,
         }
     }
 
@@ -164,7 +165,7 @@ mod tests {
         assert!(value.as_ref().is_none_or(|value| value.len() <= RECORD_VALUE_MAX_BYTES));
         let bytes = key.as_ref().map_or(0, Bytes::len) + headers_bytes(&headers);
         assert!(bytes <= RECORD_KEY_AND_HEADERS_MAX_BYTES, "{bytes}");
-        let stored = StoredRecord { offset: 0, timestamp_ms: Some(8), key, value, headers };
+        let stored = StoredRecord { offset: 0, timestamp_ms: Some(8), key, value, headers, leader_epoch: None };
         let read = DeadLetter::read(&stored);
         (stored, read)
     }

@@ -4,6 +4,7 @@
 //! share ([`consumers`]); each has a queue of its own ([`native`]). Appends are idempotent and acknowledged by all
 //! replicas ([`producer`]). Offsets are not dense: markers of other producers' transactions take some.
 
+mod anchor;
 mod cluster;
 mod consumers;
 mod context;
@@ -23,6 +24,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
+pub(crate) use self::anchor::Anchor;
 use self::cluster::{Cluster, Origin};
 use self::consumers::{Consumers, number};
 use self::context::Context;
@@ -233,7 +235,7 @@ impl Kafka {
         if from == end || max_records == 0 {
             return Ok(Vec::new());
         }
-        let mut reader = KafkaReader::new(Arc::clone(self), topic, partition, from);
+        let mut reader = KafkaReader::new(Arc::clone(self), topic, partition, from, Anchor::default());
         let began = Instant::now();
         while reader.position() < end {
             let records = reader.poll_waiting(max_records, max_bytes, Duration::from_millis(100))?;
@@ -245,6 +247,27 @@ impl Kafka {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Whether the last record before an offset is still the one that was read under this leader epoch.
+    pub(crate) fn check_follows(
+        self: &Arc<Self>,
+        topic: Topic,
+        partition: u32,
+        next: u64,
+        leader_epoch: Option<u32>,
+    ) -> Result<(), LogError> {
+        self.check_partition(partition)?;
+        let anchor = Anchor::before(next, leader_epoch);
+        let mut reader = KafkaReader::new(Arc::clone(self), topic, partition, next, anchor);
+        let began = Instant::now();
+        while !reader.follows() {
+            reader.poll_waiting(1, usize::MAX, Duration::from_millis(100))?;
+            if began.elapsed() > READ_MAX {
+                return Err(LogError::Unavailable { detail: format!("no record of {topic}/{partition} came") });
+            }
+        }
+        Ok(())
     }
 
     /// The first offset as of the start, or of the last time somebody asked for one before it.
@@ -354,13 +377,28 @@ impl Kafka {
         Ok(end)
     }
 
-    /// After a failed fetch: whether it is wrong for good. Where the brokers do not answer, it is not known to be.
-    fn diagnose(&self, topic: Topic, partition: u32, position: u64) -> Result<(), LogError> {
+    /// After a failed fetch: whether it is wrong for good. `None` where the brokers do not answer, so that it is not known to
+    /// be; else the first offset.
+    fn diagnose(&self, topic: Topic, partition: u32, position: u64) -> Result<Option<u64>, LogError> {
         self.look_at_topics();
         self.check_same_topics()?;
         match self.check_position(topic, partition, position) {
-            Err(LogError::Unavailable { .. }) | Ok(_) => Ok(()),
+            Err(LogError::Unavailable { .. }) => Ok(None),
             Err(error) => Err(error),
+            Ok(_) => Ok(self.start(topic, partition)),
+        }
+    }
+
+    /// Finds out where a partition ends, also where that is before what was known, as after it was truncated.
+    pub(crate) fn find_end(&self, topic: Topic, partition: u32) {
+        let Some(slot) = self.slot(topic, partition) else { return };
+        let known = self.ends[slot].load(Ordering::Acquire);
+        match self.cluster().bounds_of(topic, partition) {
+            // Unless an append has moved it meanwhile.
+            Ok((_, end)) => {
+                let _ = self.ends[slot].compare_exchange(known, end, Ordering::AcqRel, Ordering::Acquire);
+            }
+            Err(error) => tracing::warn!(%error, %topic, partition, "the end could not be asked for"),
         }
     }
 

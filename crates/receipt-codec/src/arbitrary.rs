@@ -314,6 +314,9 @@ pub(crate) fn inbox_index() -> impl Strategy<Value = InboxIndex> {
 }
 
 pub(crate) fn inbox_progress() -> impl Strategy<Value = InboxProgress> {
-    (number(), number(), any::<Option<u32>>())
-        .prop_map(|(offset, log_time_ms, epoch)| InboxProgress { offset, log_time_ms, epoch })
+    (number(), number(), any::<Option<u32>>()).prop_map(|(offset, log_time_ms, epoch)| InboxProgress {
+        offset,
+        log_time_ms,
+        epoch,
+    })
 }

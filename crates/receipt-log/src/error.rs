@@ -198,6 +198,14 @@ pub enum LogError {
         /// What is wrong with it, and what mends it.
         problem: String,
     },
+    /// A topic was given a setting, while it was read, with which records go that nobody would miss (R7).
+    #[error("the topic {name} {problem}, start receiptd again, and run `receiptctl replay verify`")]
+    TopicSetting {
+        /// Its name on the brokers.
+        name: String,
+        /// What is wrong with it, and what to set it to.
+        problem: String,
+    },
     /// A topic was deleted while it was read, or made anew under the same name (R7).
     #[error(
         "the topic {name} was {}: its records are gone, and offsets mean others; restore the topic from a copy, or start \
@@ -235,6 +243,7 @@ impl LogError {
             LogError::Corrupt { .. }
             | LogError::Damaged { .. }
             | LogError::TopicChanged { .. }
+            | LogError::TopicSetting { .. }
             | LogError::Truncated { .. } => ErrorKind::Corrupt,
             LogError::PartitionCount { .. }
             | LogError::BadPartitionCount { .. }

@@ -58,7 +58,8 @@ impl Machine {
     fn publish(&self) {
         // Past its last record there may be what is none, as a marker of a transaction.
         let applied_offset = self.reader.position();
-        let serves = applied_offset >= self.serve_from && self.reader.follows();
+        // Not only once the last record is read back: what is told in that moment is what was told before.
+        let serves = applied_offset >= self.serve_from;
         self.inbox.0.state.send_modify(|state| {
             state.applied_offset = applied_offset;
             if serves && state.phase == Phase::CatchingUp {
@@ -100,10 +101,10 @@ impl Projection for Machine {
             // Who asked may have gone away.
             drop(done.send(self.store.checkpoint(&dir).map_err(ProjectorError::from)));
         }
-        let before = (self.reader.position(), self.reader.follows());
+        let before = self.reader.position();
         let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;
         if records.is_empty() {
-            if (self.reader.position(), self.reader.follows()) != before {
+            if self.reader.position() != before {
                 self.publish();
             }
             return Ok(false);

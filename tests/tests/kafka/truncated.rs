@@ -10,6 +10,7 @@ use receipt_proto::v1::{self, read_event::Target, receipt_delta::Change};
 use receipt_tests::{
     ctl,
     digests::digests,
+    document::blocks,
     events,
     poll::until,
     server::{DataDir, Server},
@@ -33,7 +34,13 @@ struct Lossy {
     sender: String,
     /// The sender in the other groups.
     other: String,
+    /// The last records of those that lose one.
+    last: BTreeMap<Topic, u64>,
 }
+
+/// What loses records.
+const LOSSY: [(Topic, u32); 3] =
+    [(Topic::Reads, READS), (Topic::Conversations, CONVERSATIONS), (Topic::Deltas, DELTAS)];
 
 /// A name that belongs in a partition.
 fn name(log: &Log, what: &str, partition: u32) -> String {
@@ -110,15 +117,17 @@ impl Lossy {
         }
         publish(&server, events::sent_to_all(&groups[1], "m2", &other)).await;
         server.folded(STEP_MAX).await;
-        (Self { site, groups, sender, other }, server)
+        let log = Log::open_kafka(site.options()).await.unwrap();
+        let last = LOSSY.map(|(topic, partition)| (topic, log.end_offset(topic, partition) - 1)).into();
+        log.close().unwrap();
+        (Self { site, groups, sender, other, last }, server)
     }
 
     /// Bob's read, the second message and the second delta are lost.
     fn truncate(&self) {
-        let topic = |topic: Topic| format!("{PREFIX}{}", topic.name());
-        self.site.broker.truncate(&topic(Topic::Reads), READS, 1);
-        self.site.broker.truncate(&topic(Topic::Conversations), CONVERSATIONS, 2);
-        self.site.broker.truncate(&topic(Topic::Deltas), DELTAS, 1);
+        for (topic, partition) in LOSSY {
+            self.site.broker.truncate(&format!("{PREFIX}{}", topic.name()), partition, self.last[&topic]);
+        }
     }
 
     /// Other records come in their place, and so many more.
@@ -147,12 +156,13 @@ impl Lossy {
         })
         .await;
         let expected = [
-            (v1::Projection::Receipts, READS, Topic::Reads, 1),
-            (v1::Projection::Receipts, CONVERSATIONS, Topic::Conversations, 2),
-            (v1::Projection::Inbox, DELTAS, Topic::Deltas, 1),
+            (v1::Projection::Receipts, READS, Topic::Reads),
+            (v1::Projection::Receipts, CONVERSATIONS, Topic::Conversations),
+            (v1::Projection::Inbox, DELTAS, Topic::Deltas),
         ];
         assert_eq!(sealed.len(), 3, "no other: {sealed:?}");
-        for (projection, partition, topic, offset) in expected {
+        for (projection, partition, topic) in expected {
+            let offset = self.last[&topic];
             let why = &sealed[&(projection.into(), partition)];
             let says = format!("{}/{partition} was truncated on Kafka: the record at offset {offset} ", topic.name());
             assert!(why.contains(&says), "{why}");
@@ -168,9 +178,14 @@ impl Lossy {
     /// What the log has now, after the remedies that the seals name: of receipts beside the receiptd that serves, then of
     /// inboxes.
     async fn is_right_again(self, server: Server, more: usize) {
+        let mut documented = blocks("docs/operations.md", "sh").into_iter();
+        let documented = documented.find(|block| block.contains("replay rebuild --partition 3")).expect("the remedy");
         for partition in [READS, CONVERSATIONS] {
-            let partition = partition.to_string();
-            drop(ctl::stdout(&ctl::run(&server, &["replay", "rebuild", "--partition", &partition]).await));
+            for line in documented.lines() {
+                let line = line.replace("--partition 3", &format!("--partition {partition}"));
+                let words: Vec<_> = line.split_whitespace().skip(1).collect();
+                drop(ctl::stdout(&ctl::run(&server, &words).await));
+            }
         }
         let [reads, conversations, _] = &self.groups;
         let served = until("they serve again", STEP_MAX, async || counts(&server, reads, &["m1"]).await.ok()).await;
@@ -265,4 +280,22 @@ async fn r7_a_truncation_while_receiptd_is_paused_is_noticed() {
     signal(&server, "-CONT");
     lossy.is_sealed(&server).await;
     lossy.is_right_again(server, 0).await;
+}
+
+/// The record that would be read back is gone, and rightly so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_trimmed_up_to_where_the_state_is_was_not_truncated() {
+    let (lossy, server) = Lossy::new().await;
+    server.term().await;
+    let log = Log::open_kafka(lossy.site.options()).await.unwrap();
+    for (topic, partition) in LOSSY {
+        log.trim(topic, partition, log.end_offset(topic, partition)).unwrap();
+    }
+    log.close().unwrap();
+    let server = lossy.site.serve().await;
+    read(&server, &lossy.groups[0], "bob").await;
+    publish(&server, events::sent_to_all(&lossy.groups[1], "m3", &lossy.other)).await;
+    server.folded(STEP_MAX).await;
+    assert_eq!(seals(&server).await, BTreeMap::new());
+    assert_eq!(counts(&server, &lossy.groups[1], &["m1", "m2", "m3"]).await, Ok(vec![(2, 0), (0, 2), (0, 2)]));
 }

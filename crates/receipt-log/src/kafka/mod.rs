@@ -10,9 +10,12 @@ mod consumers;
 mod context;
 mod native;
 mod options;
+mod problems;
 mod producer;
 mod reader;
+mod settings;
 mod topics;
+mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -20,15 +23,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, Sender};
 
 pub(crate) use self::anchor::Anchor;
 use self::cluster::{Cluster, Origin};
 use self::consumers::{Consumers, number};
 use self::context::Context;
 pub use self::options::KafkaOptions;
+use self::problems::Problems;
 use self::producer::{Appender, Outgoing};
 pub(crate) use self::reader::KafkaReader;
 pub use self::topics::{CreatedTopic, create_topics};
@@ -36,12 +40,6 @@ use crate::{Appended, Batch, CopiedRecord, LogError, LogId, NewRecord, StoredRec
 
 /// How long a question to the brokers may take.
 const ASK_MAX: Duration = Duration::from_secs(10);
-/// How often the brokers are asked whether they are there.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long they may take to say so.
-const WATCH_MAX: Duration = Duration::from_secs(2);
-/// How often it is looked at whether the topics are still the same.
-const TOPICS_INTERVAL: Duration = Duration::from_secs(15);
 /// How long a read of single records may take.
 const READ_MAX: Duration = Duration::from_secs(10);
 
@@ -61,12 +59,12 @@ pub(crate) struct Kafka {
     /// The next offset of each, as far as it is known.
     ends: Vec<AtomicU64>,
     /// Whether the brokers answer.
-    reachable: watch::Sender<bool>,
+    reachable: Sender<bool>,
     /// What happened to the topics, for good.
     changed: OnceLock<LogError>,
     closed: AtomicBool,
     /// Told when the log is closed, or its topics have changed.
-    readers: Mutex<Vec<Weak<watch::Sender<u64>>>>,
+    readers: Mutex<Vec<Weak<Sender<u64>>>>,
     /// Some reader is to be woken although nothing came.
     wake_due: AtomicBool,
     watcher: Mutex<Option<JoinHandle<()>>>,
@@ -97,7 +95,8 @@ impl Kafka {
         let cluster = Cluster { consumer: &asking, options: &options };
         let cluster_id = cluster.id()?;
         let partitions = cluster::patiently(|| cluster.partitions())?;
-        cluster::patiently(|| runtime.block_on(topics::check_settings(&options)))?;
+        let found = cluster::patiently(|| runtime.block_on(topics::problems(&options, |name| cluster.copies(name))))?;
+        let problems = Problems::at_start(found)?;
         let origin = cluster::patiently(|| cluster.origin(cluster_id.clone()))?;
         let (starts, ends) = cluster::patiently(|| cluster.bounds(partitions))?;
         let known = |offsets: Vec<u64>| offsets.into_iter().map(AtomicU64::new).collect();
@@ -111,7 +110,7 @@ impl Kafka {
             asking,
             starts: known(starts),
             ends: known(ends),
-            reachable: watch::Sender::new(true),
+            reachable: Sender::new(true),
             changed: OnceLock::new(),
             closed: AtomicBool::new(false),
             readers: Mutex::default(),
@@ -120,7 +119,8 @@ impl Kafka {
             options,
         });
         let watched = Arc::downgrade(&kafka);
-        let watcher = std::thread::Builder::new().name("kafka-watch".to_owned()).spawn(move || watch(&watched));
+        let watcher = std::thread::Builder::new().name("kafka-watch".to_owned());
+        let watcher = watcher.spawn(move || watch::until_closed(&watched, problems));
         let watcher = watcher.map_err(|error| LogError::Unavailable { detail: error.to_string() })?;
         *kafka.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
         Ok(kafka)
@@ -140,7 +140,7 @@ impl Kafka {
     }
 
     /// Turns false when the brokers do not answer, and true when they do again.
-    pub(crate) fn reachable(&self) -> watch::Receiver<bool> {
+    pub(crate) fn reachable(&self) -> Receiver<bool> {
         self.reachable.subscribe()
     }
 
@@ -258,6 +258,9 @@ impl Kafka {
         leader_epoch: Option<u32>,
     ) -> Result<(), LogError> {
         self.check_partition(partition)?;
+        if leader_epoch.is_none() {
+            return Ok(());
+        }
         let anchor = Anchor::before(next, leader_epoch);
         let mut reader = KafkaReader::new(Arc::clone(self), topic, partition, next, anchor);
         let began = Instant::now();
@@ -406,10 +409,14 @@ impl Kafka {
     fn look_at_topics(&self) {
         let Ok(ids) = self.cluster().topic_ids() else { return };
         if let Some(name) = self.origin.changed(&ids) {
-            let error = LogError::TopicChanged { name: name.to_owned(), gone: !ids.contains_key(name) };
-            if self.changed.set(error).is_ok() {
-                self.wake_readers();
-            }
+            self.stop_for(LogError::TopicChanged { name: name.to_owned(), gone: !ids.contains_key(name) });
+        }
+    }
+
+    /// Nothing is read or appended any more, for this reason.
+    fn stop_for(&self, error: LogError) {
+        if self.changed.set(error).is_ok() {
+            self.wake_readers();
         }
     }
 
@@ -426,13 +433,13 @@ impl Kafka {
     }
 
     /// Tells this reader when the log is closed, or its topics have changed.
-    fn tell_news(&self, reader: &Arc<watch::Sender<u64>>) {
+    fn tell_news(&self, reader: &Arc<Sender<u64>>) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|reader| reader.strong_count() > 0);
         readers.push(Arc::downgrade(reader));
     }
 
-    /// Wakes them within [`WATCH_INTERVAL`].
+    /// Wakes them within [`watch::INTERVAL`].
     fn wake_readers_later(&self) {
         self.wake_due.store(true, Ordering::Release);
     }
@@ -455,30 +462,4 @@ struct Size {
     topic: Topic,
     partition: u32,
     records: usize,
-}
-
-/// Looks after the brokers until the log is closed or dropped.
-fn watch(kafka: &Weak<Kafka>) {
-    let mut looked = Instant::now();
-    loop {
-        std::thread::sleep(WATCH_INTERVAL);
-        let Some(kafka) = kafka.upgrade() else { return };
-        if kafka.is_closed() {
-            return;
-        }
-        if kafka.wake_due.swap(false, Ordering::AcqRel) {
-            kafka.wake_readers();
-        }
-        let answers = kafka.asking.fetch_metadata(Some(kafka.name(Topic::Reads)), WATCH_MAX).is_ok();
-        let changed = kafka.reachable.send_if_modified(|was| std::mem::replace(was, answers) != answers);
-        match (changed, answers) {
-            (true, true) => tracing::info!("Kafka answers again"),
-            (true, false) => tracing::warn!("Kafka does not answer: writes fail, queries go on"),
-            (false, _) => {}
-        }
-        if answers && looked.elapsed() > TOPICS_INTERVAL {
-            looked = Instant::now();
-            kafka.look_at_topics();
-        }
-    }
 }

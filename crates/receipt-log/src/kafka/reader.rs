@@ -42,13 +42,7 @@ pub(crate) struct KafkaReader {
 
 impl KafkaReader {
     /// `anchor`: the record before the position, if it is known.
-    pub(crate) fn new(
-        kafka: Arc<Kafka>,
-        topic: Topic,
-        partition: u32,
-        position: u64,
-        anchor: Anchor,
-    ) -> KafkaReader {
+    pub(crate) fn new(kafka: Arc<Kafka>, topic: Topic, partition: u32, position: u64, anchor: Anchor) -> KafkaReader {
         let (news, heard) = watch::channel(0);
         let news = Arc::new(news);
         kafka.tell_news(&news);
@@ -157,7 +151,9 @@ impl KafkaReader {
                 }
                 Step::Missing => {
                     self.missing(offset)?;
-                    break;
+                    if !self.follows() {
+                        break;
+                    }
                 }
                 Step::Truncated(found) => return Err(self.truncated(found)),
             }

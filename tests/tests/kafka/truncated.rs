@@ -299,3 +299,43 @@ async fn a_log_that_was_trimmed_up_to_where_the_state_is_was_not_truncated() {
     assert_eq!(seals(&server).await, BTreeMap::new());
     assert_eq!(counts(&server, &lossy.groups[1], &["m1", "m2", "m3"]).await, Ok(vec![(2, 0), (0, 2), (0, 2)]));
 }
+
+/// A snapshot that has a lost record is none to go back to, and an older one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_a_rebuild_begins_with_a_snapshot_that_has_none_of_the_lost_records() {
+    let mut site = Site::new().await;
+    let (servers, place) = (site.broker.bootstrap(), site.dir.beside("snapshots").display().to_string());
+    let flags = [&Site::flags(&servers)[..], &["--snapshots", &place]].concat();
+    let server = Server::start(&site.dir, &flags).await;
+    let log = Log::open_kafka(site.options()).await.unwrap();
+    let (group, sender) = (name(&log, "group", READS), name(&log, "sender", UNHARMED));
+    publish(&server, events::group_created(&group, "work", &[sender.as_str(), "ann", "bob"])).await;
+    publish(&server, events::sent_to_all(&group, "m1", &sender)).await;
+    for reader in ["ann", "bob"] {
+        read(&server, &group, reader).await;
+        server.folded(STEP_MAX).await;
+        drop(ctl::stdout(&ctl::run(&server, &["snapshot", "create"]).await));
+    }
+    server.term().await;
+    site.broker.stop().await;
+    site.broker.truncate(&format!("{PREFIX}{}", Topic::Reads.name()), READS, 1);
+    site.broker.restart().await;
+    for _ in 0..4 {
+        log.append(Topic::Reads, READS, vec![read_of(&group, "ann")]).await.unwrap();
+    }
+    log.close().unwrap();
+
+    let server = Server::start_unchecked(&site.dir, "127.0.0.1:0", &flags).await;
+    until("what was lost is noticed", STEP_MAX, async || {
+        seals(&server).await.values().any(|why| why.contains("was truncated on Kafka")).then_some(())
+    })
+    .await;
+    let partition = READS.to_string();
+    let rebuild = ["replay", "rebuild", "--partition", &partition, "--from-snapshot", "--json"];
+    let rebuilt = ctl::json(&ctl::run(&server, &rebuild).await);
+    let at = &rebuilt["partitions"][0];
+    assert!(at["reads_offset"] == 1 && at["messages"] == 1, "the older one, and not the log's beginning: {rebuilt}");
+    let served = until("it serves again", STEP_MAX, async || counts(&server, &group, &["m1"]).await.ok()).await;
+    assert_eq!(served, [(1, 1)], "bob's read was lost");
+    drop(ctl::stdout(&ctl::run(&server, &["replay", "verify", "--from-snapshot"]).await));
+}

@@ -118,23 +118,37 @@ impl Broker {
     /// # Panics
     /// If it is up, or has no such batch.
     pub fn cut(&self, topic: &str, partition: u32, offset: u64) {
+        self.keep(topic, partition, |first| first != offset);
+    }
+
+    /// Loses all batches of records from the one that begins at an offset, so that the partition ends there: as where a
+    /// replica that was behind becomes the leader.
+    ///
+    /// # Panics
+    /// If it is up, or has no such batch.
+    pub fn truncate(&self, topic: &str, partition: u32, offset: u64) {
+        self.keep(topic, partition, |first| first < offset);
+    }
+
+    /// Keeps of a partition the batches of records of whose first offset this is true.
+    fn keep(&self, topic: &str, partition: u32, kept: impl Fn(u64) -> bool) {
         assert!(self.child.is_none(), "the broker is not down");
         let dir = self.dir.path().join("data/data").join(format!("{topic}-{partition}"));
         let segment = dir.join(format!("{:020}.log", 0));
-        let (bytes, mut kept, mut at) = (std::fs::read(&segment).expect("a segment"), Vec::new(), 0);
+        let (bytes, mut left, mut at) = (std::fs::read(&segment).expect("a segment"), Vec::new(), 0);
         // A batch has its first offset in 8 bytes, and its length behind itself in 4.
         while let Some(head) = bytes.get(at..at + 12) {
             let first = u64::from_be_bytes(head[..8].try_into().unwrap());
             let length = usize::try_from(u32::from_be_bytes(head[8..].try_into().unwrap())).unwrap();
             let batch = &bytes[at..at + 12 + length];
-            if first != offset {
-                kept.extend_from_slice(batch);
+            if kept(first) {
+                left.extend_from_slice(batch);
             }
             at += batch.len();
         }
-        assert!(kept.len() < bytes.len(), "no batch begins at {offset}");
-        std::fs::write(&segment, kept).expect("written");
-        // The broker makes them anew.
+        assert!(left.len() < bytes.len(), "no batch of {topic}/{partition} is lost");
+        std::fs::write(&segment, left).expect("written");
+        // The broker makes them again.
         for index in ["index", "timeindex"] {
             std::fs::remove_file(segment.with_extension(index)).expect("an index");
         }

@@ -161,7 +161,7 @@ impl Reading {
 }
 
 fn record(record: StoredRecord) -> v1::LogRecord {
-    let StoredRecord { offset, timestamp_ms, key, value, headers } = record;
+    let StoredRecord { offset, timestamp_ms, key, value, headers, .. } = record;
     v1::LogRecord {
         offset,
         timestamp_ms,

@@ -107,10 +107,10 @@ pub(crate) fn identity() -> impl Strategy<Value = Identity> {
 }
 
 pub(crate) fn progress() -> impl Strategy<Value = Progress> {
-    let offsets = (number(), number(), option::of(number()));
+    let offsets = (number(), number(), option::of(number()), any::<(Option<u32>, Option<u32>)>());
     (offsets, number(), number(), number(), number(), number()).prop_map(
         |(offsets, log_time_ms, next_conversation, policies, messages, receipts)| {
-            let (conversations_offset, reads_offset, releasing) = offsets;
+            let (conversations_offset, reads_offset, releasing, (conversations_epoch, reads_epoch)) = offsets;
             Progress {
                 conversations_offset,
                 reads_offset,
@@ -120,6 +120,8 @@ pub(crate) fn progress() -> impl Strategy<Value = Progress> {
                 messages,
                 receipts,
                 releasing,
+                conversations_epoch,
+                reads_epoch,
             }
         },
     )
@@ -331,5 +333,9 @@ pub(crate) fn inbox_index() -> impl Strategy<Value = InboxIndex> {
 }
 
 pub(crate) fn inbox_progress() -> impl Strategy<Value = InboxProgress> {
-    (number(), number()).prop_map(|(offset, log_time_ms)| InboxProgress { offset, log_time_ms })
+    (number(), number(), any::<Option<u32>>()).prop_map(|(offset, log_time_ms, epoch)| InboxProgress {
+        offset,
+        log_time_ms,
+        epoch,
+    })
 }

@@ -9,7 +9,7 @@ use receipt_domain::{
 };
 use serde::Deserialize;
 
-/// Before it held what a message is still releasing.
+/// Before it held what a message is still releasing, and leader epochs.
 #[derive(Deserialize)]
 pub(crate) struct Progress1 {
     conversations_offset: u64,
@@ -41,6 +41,8 @@ impl From<Progress1> for Progress {
             messages,
             receipts,
             releasing: None,
+            conversations_epoch: None,
+            reads_epoch: None,
         }
     }
 }

@@ -11,6 +11,9 @@ pub struct InboxProgress {
     pub offset: u64,
     /// The highest arrival so far, in milliseconds.
     pub log_time_ms: u64,
+    /// The leader epoch of the last record that was applied; `None` where the log has none.
+    #[serde(skip)]
+    pub epoch: Option<u32>,
 }
 
 /// A delta as it stands in the log.

@@ -28,14 +28,26 @@ pub struct Progress {
     /// The offset of a record of receipts.conversations that is applied, but for the reads that waited for its message and
     /// are still to be counted. Its offset has not moved.
     pub releasing: Option<u64>,
+    /// The leader epoch of the last record of receipts.conversations that was applied; `None` where the log has none.
+    pub conversations_epoch: Option<u32>,
+    /// The leader epoch of the last record of receipts.reads that was applied; `None` where the log has none.
+    pub reads_epoch: Option<u32>,
 }
 
 impl Progress {
-    /// What two folds of the same records have in common, in whatever order: without the offsets, which another log may
-    /// have otherwise, and without the receipts of messages that had expired.
+    /// What two folds of the same records have in common, in whatever order: without the offsets and leader epochs, which
+    /// another log may have otherwise, and without the receipts of messages that had expired.
     #[must_use]
     pub fn logical(&self) -> Self {
-        Self { conversations_offset: 0, reads_offset: 0, receipts: 0, releasing: None, ..self.clone() }
+        Self {
+            conversations_offset: 0,
+            reads_offset: 0,
+            receipts: 0,
+            releasing: None,
+            conversations_epoch: None,
+            reads_epoch: None,
+            ..self.clone()
+        }
     }
 }
 

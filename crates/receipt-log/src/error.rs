@@ -147,6 +147,24 @@ pub enum LogError {
         /// The next offset to be given out.
         end: u64,
     },
+    /// A partition on Kafka has lost records that had been acknowledged and read, as after an unclean leader election, and
+    /// may have grown again since: its offsets name other records now (R7).
+    #[error(
+        "{topic}/{partition} was truncated on Kafka: the record at offset {offset} that was read{} is there no more \
+         ({found}), so acknowledged records were lost, as after an unclean leader election", under(*leader_epoch)
+    )]
+    Truncated {
+        /// Its topic.
+        topic: Topic,
+        /// Its partition.
+        partition: u32,
+        /// Of the last record that was read.
+        offset: u64,
+        /// The leader epoch that it was written under, if that is known.
+        leader_epoch: Option<u32>,
+        /// What shows it.
+        found: String,
+    },
     /// A stored record is damaged, or missing where one must be.
     #[error("{topic}/{partition} is damaged at offset {offset}: {detail}; {RESTORE}")]
     Corrupt {
@@ -221,6 +239,14 @@ pub enum LogError {
         /// What is wrong with it, and what mends it.
         problem: String,
     },
+    /// A topic was given a setting, while it was read, with which records go that nobody would miss (R7).
+    #[error("the topic {name} {problem}, start receiptd again, and run `receiptctl replay verify`")]
+    TopicSetting {
+        /// Its name on the brokers.
+        name: String,
+        /// What is wrong with it, and what to set it to.
+        problem: String,
+    },
     /// A topic was deleted while it was read, or made anew under the same name (R7).
     #[error(
         "the topic {name} was {}: its records are gone, and offsets mean others; restore the topic from a copy, or start \
@@ -266,7 +292,11 @@ impl LogError {
             | LogError::Closed
             | LogError::Unavailable { .. }
             | LogError::ClockAhead => ErrorKind::Retry,
-            LogError::Corrupt { .. } | LogError::Damaged { .. } | LogError::TopicChanged { .. } => ErrorKind::Corrupt,
+            LogError::Corrupt { .. }
+            | LogError::Damaged { .. }
+            | LogError::TopicChanged { .. }
+            | LogError::TopicSetting { .. }
+            | LogError::Truncated { .. } => ErrorKind::Corrupt,
             LogError::PartitionCount { .. }
             | LogError::BadPartitionCount { .. }
             | LogError::NoSuchPartition { .. }
@@ -296,9 +326,31 @@ impl LogError {
     }
 }
 
+fn under(leader_epoch: Option<u32>) -> String {
+    leader_epoch.map_or_else(String::new, |epoch| format!(" under leader epoch {epoch}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_truncation_names_the_record_that_is_gone() {
+        let error = LogError::Truncated {
+            topic: Topic::Reads,
+            partition: 3,
+            offset: 41,
+            leader_epoch: Some(2),
+            found: "the record there is of leader epoch 4".to_owned(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "receipts.reads/3 was truncated on Kafka: the record at offset 41 that was read under leader epoch 2 is there \
+             no more (the record there is of leader epoch 4), so acknowledged records were lost, as after an unclean \
+             leader election"
+        );
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
 
     #[test]
     fn a_clock_jump_names_both_times_and_the_flag() {

@@ -222,7 +222,42 @@ impl Log {
     /// A cursor over a partition, for who reads on and on.
     #[must_use]
     pub fn reader(&self, topic: Topic, partition: u32, from: u64) -> Reader {
-        Reader::new(&self.engine, topic, partition, from)
+        Reader::new(&self.engine, topic, partition, (from, false), None)
+    }
+
+    /// As [`Log::reader`], for who has read all up to an offset before, the last record of it under this leader epoch, if
+    /// that is known. On Kafka that record is read back first: where it is not there any more, the partition was
+    /// truncated, and whatever stands behind it now is not what follows.
+    #[must_use]
+    pub fn reader_after(&self, topic: Topic, partition: u32, next: u64, leader_epoch: Option<u32>) -> Reader {
+        Reader::new(&self.engine, topic, partition, (next, true), leader_epoch)
+    }
+
+    /// Whether the last record before an offset is still the one that was read under this leader epoch; right where that is
+    /// not known, or the record was trimmed. Asks the brokers, and waits for them: not for async code. The embedded log
+    /// loses nothing so.
+    ///
+    /// # Errors
+    /// [`LogError::Truncated`]; else as [`Log::read`].
+    pub fn check_follows(
+        &self,
+        topic: Topic,
+        partition: u32,
+        next: u64,
+        leader_epoch: Option<u32>,
+    ) -> Result<(), LogError> {
+        match &self.engine {
+            Engine::Embedded(_) => Ok(()),
+            Engine::Kafka(log) => log.check_follows(topic, partition, next, leader_epoch),
+        }
+    }
+
+    /// Finds out where a partition ends now, also where that is before what was known. Keeps what is known where the
+    /// brokers do not answer. Not for async code.
+    pub fn find_end(&self, topic: Topic, partition: u32) {
+        if let Engine::Kafka(log) = &self.engine {
+            log.find_end(topic, partition);
+        }
     }
 
     /// The first offset that has not been trimmed; of an empty partition, its end. On Kafka, as it was when it was last

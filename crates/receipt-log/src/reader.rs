@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::embedded::{Embedded, Span};
-use crate::kafka::KafkaReader;
+use crate::kafka::{Anchor, KafkaReader};
 use crate::log::Engine;
 use crate::{LogError, StoredRecord, Topic};
 
@@ -29,7 +29,14 @@ enum Cursor {
 }
 
 impl Reader {
-    pub(crate) fn new(engine: &Engine, topic: Topic, partition: u32, position: u64) -> Reader {
+    /// `after`: all before the position was read before, the last record of it under this epoch.
+    pub(crate) fn new(
+        engine: &Engine,
+        topic: Topic,
+        partition: u32,
+        (position, after): (u64, bool),
+        leader_epoch: Option<u32>,
+    ) -> Reader {
         let cursor = match engine {
             Engine::Embedded(log) => {
                 // Of a partition that does not exist: 0, with nobody to change it.
@@ -37,7 +44,8 @@ impl Reader {
                 Cursor::Embedded { log: Arc::clone(log), position, end }
             }
             Engine::Kafka(log) => {
-                Cursor::Kafka(Box::new(KafkaReader::new(Arc::clone(log), topic, partition, position)))
+                let anchor = if after { Anchor::before(position, leader_epoch) } else { Anchor::default() };
+                Cursor::Kafka(Box::new(KafkaReader::new(Arc::clone(log), topic, partition, position, anchor)))
             }
         };
         Reader { topic, partition, cursor }
@@ -64,6 +72,16 @@ impl Reader {
         }
     }
 
+    /// Whether what was read before is known to be still there, so that what comes next follows it. `false` only on Kafka,
+    /// until the last record that was read before is read back.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        match &self.cursor {
+            Cursor::Embedded { .. } => true,
+            Cursor::Kafka(reader) => reader.follows(),
+        }
+    }
+
     /// Goes on from another offset.
     pub fn seek(&mut self, offset: u64) {
         match &mut self.cursor {
@@ -87,7 +105,7 @@ impl Reader {
     /// records a call on.
     ///
     /// # Errors
-    /// As [`crate::Log::read`]; the position stays.
+    /// As [`crate::Log::read`], and [`LogError::Truncated`]; the position stays.
     pub fn poll(&mut self, max_records: usize, max_bytes: usize) -> Result<Vec<StoredRecord>, LogError> {
         match &mut self.cursor {
             Cursor::Embedded { log, position, .. } => {

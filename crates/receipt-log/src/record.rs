@@ -118,4 +118,7 @@ pub struct StoredRecord {
     pub value: Option<Bytes>,
     /// Its headers, in the order they were given.
     pub headers: Vec<(String, Bytes)>,
+    /// On Kafka, the leader epoch that it was written under: with its offset it names this record, even where the partition
+    /// loses its end and grows again. `None` where there is none, as in the embedded log.
+    pub leader_epoch: Option<u32>,
 }

@@ -49,7 +49,7 @@ impl Machine {
                 dir: store.dir().to_owned(),
             });
         }
-        let reader = log.reader(topic, number, applied);
+        let reader = log.reader_after(topic, number, applied, progress.epoch);
         let machine = Self { store, inbox, reader, progress, serve_from: end };
         machine.publish();
         Ok(machine)
@@ -58,6 +58,7 @@ impl Machine {
     fn publish(&self) {
         // Past its last record there may be what is none, as a marker of a transaction.
         let applied_offset = self.reader.position();
+        // Not only once the last record is read back: what is told in that moment is what was told before.
         let serves = applied_offset >= self.serve_from;
         self.inbox.0.state.send_modify(|state| {
             state.applied_offset = applied_offset;
@@ -69,6 +70,7 @@ impl Machine {
 
     fn take(&mut self, record: &StoredRecord) -> Option<(UserId, InboxDelta)> {
         self.progress.offset = record.offset + 1;
+        self.progress.epoch = record.leader_epoch;
         self.progress.log_time_ms = self.progress.log_time_ms.max(record.timestamp_ms.unwrap_or_default());
         match decode(record) {
             Ok((Delta { sender, change }, token)) => {

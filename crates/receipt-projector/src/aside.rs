@@ -59,7 +59,7 @@ impl Aside<'_> {
         let place = self.dir.join(identity.partition.to_string());
         fs::create_dir_all(&place).map_err(|source| ProjectorError::Directory { dir: place.clone(), source })?;
         self.begin(identity, Some(to))?;
-        let store = replay::aside(&place, self.resources, identity, to)?;
+        let store = replay::aside(self.log, &place, self.resources, identity, to)?;
         self.go_on(&store, identity.partition, to, told)?;
         Ok(store)
     }
@@ -162,7 +162,8 @@ impl Aside<'_> {
     pub fn rebuild_live(&self, partition: &Partition, mut told: impl FnMut(u64)) -> Result<Offsets, ProjectorError> {
         let number = partition.number();
         let mut to = partition.applied();
-        // One that could not be opened does not say how far it was: it goes back to its snapshot, where there is one.
+        // One that could not be opened, or whose records the log has lost, does not say how far it was: it goes back to its
+        // snapshot, where there is one.
         if to == Offsets::default() {
             to = self.begin(partition.identity(), None)?.unwrap_or_default();
         }

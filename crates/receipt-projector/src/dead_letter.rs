@@ -162,6 +162,7 @@ mod tests {
             key: Some(bytes(key_bytes)),
             value: Some(bytes(value_bytes)),
             headers: vec![("h".to_owned(), bytes(headers_bytes - 1))],
+            leader_epoch: None,
         }
     }
 
@@ -169,7 +170,7 @@ mod tests {
     fn sent(record: &StoredRecord, why: &str) -> (StoredRecord, DeadLetter) {
         let NewRecord { key, value, headers } = of(Topic::Reads, u32::MAX, record, &Rejection(why.to_owned()));
         assert_eq!(check_limits(key.as_deref(), value.as_deref(), &headers), Ok(()));
-        let stored = StoredRecord { offset: 0, timestamp_ms: Some(8), key, value, headers };
+        let stored = StoredRecord { offset: 0, timestamp_ms: Some(8), key, value, headers, leader_epoch: None };
         let read = DeadLetter::read(&stored);
         (stored, read)
     }

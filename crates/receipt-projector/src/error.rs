@@ -16,10 +16,7 @@ pub enum ProjectorError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// The store has folded records that the log does not have.
-    #[error(
-        "the store has applied {topic} up to offset {applied}, but its log ends at {end}: records were lost; bring the \
-         log back, or stop receiptd and `rm -r {dir}`, and it is folded anew from what the log has", dir = dir.display()
-    )]
+    #[error("the store has applied {topic} up to offset {applied}, but its log ends at {end}: records were lost")]
     AheadOfLog {
         /// Which topic.
         topic: &'static str,
@@ -107,6 +104,11 @@ impl From<SnapshotError> for ProjectorError {
 }
 
 impl ProjectorError {
+    /// Whether the log has lost what the store has applied.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::AheadOfLog { .. } | Self::Log(LogError::Truncated { .. }))
+    }
+
     /// Why a partition of receipts is sealed, and what mends it.
     #[must_use]
     pub fn seals_receipts(&self, partition: u32) -> String {
@@ -114,12 +116,28 @@ impl ProjectorError {
             "`receiptctl replay rebuild --partition {partition}` beside this receiptd folds it anew; of one that is \
              stopped, with --data-dir"
         );
-        self.and_its_cure(&rebuild)
+        match self {
+            Self::AheadOfLog { dir, .. } => format!(
+                "{self}; bring the log back, or stop receiptd and `rm -r {}`, and it is folded again from what the log has",
+                dir.display()
+            ),
+            Self::Log(LogError::Truncated { .. }) => format!("{self}; {rebuild}, from what the log has now"),
+            _ => self.and_its_cure(&rebuild),
+        }
     }
 
     /// Why a partition of inboxes, whose store is in this directory, is sealed, and what mends it.
     #[must_use]
     pub fn seals_inboxes(&self, dir: &Path) -> String {
+        if self.is_lost() {
+            let receipts = dir.ancestors().nth(2).unwrap_or(dir).join("receipts");
+            return format!(
+                "{self}; bring the log back, or stop receiptd and `rm -r {} {}`: all receipts are folded again, which \
+                 appends the deltas that were lost, and then the inboxes",
+                dir.display(),
+                receipts.display()
+            );
+        }
         self.and_its_cure(&format!("stop receiptd and `rm -r {}`, and it is folded anew", dir.display()))
     }
 
@@ -143,6 +161,19 @@ fn restore(store: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r7_what_a_truncated_log_has_lost_is_folded_again_by_a_command_that_is_named() {
+        let truncated = |topic| {
+            let found = "the partition ends at 5".to_owned();
+            ProjectorError::from(LogError::Truncated { topic, partition: 3, offset: 7, leader_epoch: Some(2), found })
+        };
+        let receipts = truncated(receipt_log::Topic::Reads).seals_receipts(3);
+        assert!(receipts.starts_with("receipts.reads/3 was truncated on Kafka: "), "{receipts}");
+        assert!(receipts.contains("; `receiptctl replay rebuild --partition 3` beside this receiptd "), "{receipts}");
+        let inboxes = truncated(receipt_log::Topic::Deltas).seals_inboxes(Path::new("/var/lib/receiptd/inboxes/3"));
+        assert!(inboxes.contains("`rm -r /var/lib/receiptd/inboxes/3 /var/lib/receiptd/receipts`"), "{inboxes}");
+    }
 
     #[test]
     fn a_store_that_is_behind_is_restored_by_a_command_that_names_it() {

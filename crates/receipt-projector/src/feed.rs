@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use receipt_domain::state::Progress;
 use receipt_log::{Log, LogError, Reader, StoredRecord, Topic};
 use tokio::sync::watch;
 
@@ -43,19 +44,28 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// From these offsets on, up to these, or to wherever the log ends.
-    pub(crate) fn new(log: &Log, partition: u32, from: Offsets, to: Option<Offsets>) -> Self {
+    /// Behind what is applied, up to these offsets, or to wherever the log ends.
+    pub(crate) fn new(log: &Log, partition: u32, applied: &Progress, to: Option<Offsets>) -> Self {
         let to = to.unwrap_or(Offsets { conversations: u64::MAX, reads: u64::MAX });
-        let side = |topic, from, to| Side { reader: log.reader(topic, partition, from), ahead: VecDeque::new(), to };
+        let side = |topic, next, epoch, to| {
+            let reader = log.reader_after(topic, partition, next, epoch);
+            Side { reader, ahead: VecDeque::new(), to }
+        };
+        let Progress { conversations_offset, reads_offset, conversations_epoch, reads_epoch, .. } = *applied;
         Self {
-            conversations: side(Topic::Conversations, from.conversations, to.conversations),
-            reads: side(Topic::Reads, from.reads, to.reads),
+            conversations: side(Topic::Conversations, conversations_offset, conversations_epoch, to.conversations),
+            reads: side(Topic::Reads, reads_offset, reads_epoch, to.reads),
         }
     }
 
     /// How far it is: past the last record that it gave, and past what is no record, as a marker of a transaction.
     pub(crate) fn position(&self) -> Offsets {
         Offsets { conversations: self.conversations.position(), reads: self.reads.position() }
+    }
+
+    /// Whether the log is known to have what was applied before, so that what comes next follows it.
+    pub(crate) fn follows(&self) -> bool {
+        self.conversations.reader.follows() && self.reads.reader.follows()
     }
 
     /// Change when there may be more.

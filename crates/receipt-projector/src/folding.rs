@@ -91,7 +91,7 @@ impl Folding {
                 return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: dir() });
             }
         }
-        let feed = Feed::new(&log, number, applied, to);
+        let feed = Feed::new(&log, number, &rows.progress, to);
         let fold = Fold::new(*store.settings(), rows);
         Ok(Self { log, number, store, feed, fold, sweeper: Sweeper::new(), to })
     }
@@ -144,6 +144,12 @@ impl Folding {
             self.fold.take_reads(decode::reads(self.log.partitions(), self.number, record));
         }
         let outcome = self.advance(ends, stopped)?;
+        let progress = &mut self.fold.rows.progress;
+        if topic == Topic::Conversations {
+            progress.conversations_epoch = record.leader_epoch;
+        } else {
+            progress.reads_epoch = record.leader_epoch;
+        }
         ends.folded(topic, record, &outcome);
         Ok(())
     }
@@ -232,6 +238,11 @@ impl Folding {
     /// As [`Folding::applied`], and past what is no record.
     pub(crate) fn position(&self) -> Offsets {
         self.feed.position()
+    }
+
+    /// Whether the log is known to have what was applied before (R7): until then nobody is to be answered.
+    pub(crate) fn follows(&self) -> bool {
+        self.feed.follows()
     }
 
     /// The highest arrival so far.

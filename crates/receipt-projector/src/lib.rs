@@ -35,7 +35,7 @@ pub use moment::{Moment, Reached};
 pub use partition::{Offsets, Partition, Phase, Unserved};
 pub use past::{Past, PastOptions, PastStep};
 pub use projector::{Options, Projector, identity};
-pub use replay::{Replay, aside};
+pub use replay::{Replay, aside, check_follows};
 pub use requests::{Done, Requests};
 pub use seed::seed;
 pub use side_by_side::side_by_side;

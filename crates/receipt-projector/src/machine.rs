@@ -81,6 +81,7 @@ impl Machine {
             serve_from: NEVER,
             log_time_at_end_ms: 0,
             told: Offsets::default(),
+            follows: false,
         };
         let sweep_in = Duration::MAX;
         let mut machine = Self { folding: None, live, home, clock, ticked: 0, sweep_in, runtime };
@@ -93,13 +94,16 @@ impl Machine {
     /// Folds on from where a store is, and serves once it is where the log ends now (R2).
     fn fold(&mut self, store: Store) -> Result<(), ProjectorError> {
         let (number, log) = (self.live.partition.number(), &self.live.log);
-        let folding = Folding::new(log.clone(), store, number, None)?;
-        self.live.serve_from = Offsets {
+        let serve_from = Offsets {
             conversations: log.end_offset(Topic::Conversations, number),
             reads: log.end_offset(Topic::Reads, number),
         };
-        self.live.log_time_at_end_ms = log_time_at_ms(log, number, self.live.serve_from.conversations);
+        let folding = Folding::new(log.clone(), store, number, None)?;
+        self.live.serve_from = serve_from;
+        self.live.log_time_at_end_ms = log_time_at_ms(log, number, serve_from.conversations);
         self.live.dead_letters.clear();
+        self.ticked = 0;
+        self.live.follows = folding.follows();
         self.live.publish(folding.applied());
         self.folding = Some(folding);
         Ok(())
@@ -202,6 +206,10 @@ impl Machine {
         let waited_ms = closed.elapsed().as_secs_f64() * 1000.0;
         if !was_serving {
             self.live.partition.mended(applied);
+            // It may have been sealed as the log has lost its end.
+            for topic in [Topic::Conversations, Topic::Reads] {
+                self.live.log.find_end(topic, number);
+            }
         }
         self.fold(store)?;
         tracing::info!(partition = number, ?applied, waited_ms, "folds on from the state that was folded aside");
@@ -223,8 +231,9 @@ impl Projection for Machine {
         let Some(folding) = &mut self.folding else { return Err(self.sealed()) };
         let folded = folding.batch(&mut self.live, stopped)?;
         // Past the last record there may be what is none: it is that far then, too, or who waits for it waits for ever.
-        let position = folding.position();
-        if position != self.live.told {
+        let (position, follows) = (folding.position(), folding.follows());
+        if position != self.live.told || follows != self.live.follows {
+            self.live.follows = follows;
             self.live.publish(position);
         }
         self.sweep_in = Duration::MAX;
@@ -282,6 +291,9 @@ impl Projection for Machine {
 
     fn sealed_by(&mut self, error: &ProjectorError) {
         let why = error.seals_receipts(self.live.partition.number());
+        if error.is_lost() {
+            self.live.partition.forget();
+        }
         self.ended(Phase::Sealed(why));
     }
 
@@ -306,6 +318,8 @@ struct Live {
     log_time_at_end_ms: u64,
     /// How far was last told.
     told: Offsets,
+    /// Whether the log was last known to have what was applied before it.
+    follows: bool,
 }
 
 impl Ends for Live {
@@ -349,7 +363,7 @@ impl Live {
     /// Tells how far the state is, and whether it serves.
     fn publish(&mut self, applied: Offsets) {
         self.told = applied;
-        let serves = applied.include(&self.serve_from);
+        let serves = applied.include(&self.serve_from) && self.follows;
         if serves {
             self.log_time_at_end_ms = 0;
         }

@@ -224,6 +224,12 @@ impl Partition {
         self.0.state.send_modify(|state| *state = State { applied, phase: Phase::CatchingUp });
     }
 
+    /// What it has folded is not in the log any more, so how far that was means nothing: it is folded again from the
+    /// beginning, or from an older snapshot.
+    pub(crate) fn forget(&self) {
+        self.0.state.send_modify(|state| state.applied = Offsets::default());
+    }
+
     /// It serves no more, unless it is mended.
     pub(crate) fn ended(&self, phase: Phase) {
         if let Phase::Sealed(why) = &phase {

@@ -63,7 +63,7 @@ impl Past {
         let reached = moment.reach(log, partition, runtime, stopped, |read| told(PastStep::Looking(read)))?;
         let dir = options.dir.join(partition.to_string());
         fs::create_dir_all(&dir).map_err(|source| ProjectorError::Directory { dir: dir.clone(), source })?;
-        let store = aside(&dir, &options.resources, &identity(log, partition, options.settings), reached.to)?;
+        let store = aside(log, &dir, &options.resources, &identity(log, partition, options.settings), reached.to)?;
         let replay = Replay { log, partition, store: &store, to: reached.to };
         replay.run(runtime, stopped, |folded, all| told(PastStep::Folding(folded, all)))?;
         Ok(Self { store, reached, dir })

@@ -27,13 +27,23 @@ const NEWS_MAX: Duration = Duration::from_secs(1);
 
 /// Opens the store in a directory, to fold up to `to`: the one that an interrupted replay has left there, if it goes on
 /// from it, else an empty one. What is there is deleted where it is of another log, of other settings, damaged, half
-/// deleted, or further already.
+/// deleted, further already, or of records that the log has lost since. Must not be called from async code.
 ///
 /// # Errors
-/// If the directory can't be written, or another process has it.
-pub fn aside(dir: &Path, resources: &Resources, identity: &Identity, to: Offsets) -> Result<Store, ProjectorError> {
+/// If the directory can't be written, or another process has it; if the log does not answer.
+pub fn aside(
+    log: &Log,
+    dir: &Path,
+    resources: &Resources,
+    identity: &Identity,
+    to: Offsets,
+) -> Result<Store, ProjectorError> {
     match Store::open(dir, resources, identity) {
-        Ok(store) if to.include(&durable(&store)) => return Ok(store),
+        Ok(store) if to.include(&durable(&store)) => match check_follows(log, identity.partition, &store) {
+            Ok(()) => return Ok(store),
+            Err(ProjectorError::Log(LogError::Truncated { .. }) | ProjectorError::Store(_)) => drop(store),
+            Err(error) => return Err(error),
+        },
         Ok(store) => drop(store),
         Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
         Err(_) => {}
@@ -41,6 +51,18 @@ pub fn aside(dir: &Path, resources: &Resources, identity: &Identity, to: Offsets
     let failed = |source| ProjectorError::Directory { dir: dir.to_owned(), source };
     fs::remove_dir_all(dir).map_err(failed)?;
     Ok(Store::open(dir, resources, identity)?)
+}
+
+/// Whether the log still has the last records that a store has applied (R7). Must not be called from async code.
+///
+/// # Errors
+/// [`LogError::Truncated`] where it has not; else if log or store can't be read.
+pub fn check_follows(log: &Log, partition: u32, store: &Store) -> Result<(), ProjectorError> {
+    let view = store.view()?;
+    let at = view.progress();
+    log.check_follows(Topic::Conversations, partition, at.conversations_offset, at.conversations_epoch)?;
+    log.check_follows(Topic::Reads, partition, at.reads_offset, at.reads_epoch)?;
+    Ok(())
 }
 
 fn durable(store: &Store) -> Offsets {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use receipt_log::{Clock, KafkaOptions};
+use receipt_log::KafkaOptions;
 use toml::{Table, Value};
 
 use crate::options::Options;
@@ -93,7 +93,7 @@ pub(crate) fn options(options: &Options, table: Table, retention_ms: u64) -> any
         return Ok(None);
     };
     let topic_prefix = prefix.unwrap_or_default();
-    Ok(Some(KafkaOptions { servers, topic_prefix, settings, retention_ms, gapless: false, clock: Clock::System }))
+    Ok(Some(KafkaOptions { topic_prefix, settings, retention_ms, ..KafkaOptions::new(servers) }))
 }
 
 /// `security.protocol = "SSL"` is a table in a table to TOML, and a name with a dot to librdkafka.

@@ -69,7 +69,7 @@ impl Site {
         let command = command.replace("/var/lib/receiptd", &path).replace("/var/backups/receiptd", &self.place);
         let command = command.replace(" PLACE ", &format!(" {} ", self.place));
         match command.strip_prefix("rm -r ") {
-            Some(dir) => fs::remove_dir_all(dir).unwrap(),
+            Some(dirs) => dirs.split(' ').for_each(|dir| fs::remove_dir_all(dir).unwrap()),
             None => drop(ctl::stdout(&ctl::start_alone(&words(&command)).output().await)),
         }
     }

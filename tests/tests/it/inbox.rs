@@ -179,7 +179,7 @@ fn all_is_told(case: &Case) -> Result<(), TestCaseError> {
     let mut resumed: Vec<(u8, Subscriber)> = Vec::new();
     for (number, deltas) in world.deltas.chunks(case.batch).enumerate() {
         let log_time_ms = deltas.last().unwrap().1.log_time_ms;
-        let progress = InboxProgress { offset: deltas.last().unwrap().1.offset + 1, log_time_ms };
+        let progress = InboxProgress { offset: deltas.last().unwrap().1.offset + 1, log_time_ms, epoch: None };
         if number == case.reopen {
             drop(store);
             store = open();

@@ -13,3 +13,4 @@ mod seals;
 mod site;
 mod start;
 mod transactions;
+mod truncated;

@@ -85,7 +85,7 @@ async fn r7_a_store_ahead_of_a_log_that_lost_its_end_is_sealed_and_the_others_se
     for (partition, why) in (0..).zip(settled(&server).await) {
         if partition == home {
             assert!(why.contains("has applied receipts.reads up to offset 1, but its log ends at 0"), "{why}");
-            assert!(why.contains("`rm -r ") && why.contains("folded anew"), "what mends it: {why}");
+            assert!(why.contains("`rm -r ") && why.contains("folded again"), "what mends it: {why}");
         } else {
             assert_eq!(why, "", "partition {partition}");
         }

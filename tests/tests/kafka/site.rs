@@ -50,7 +50,8 @@ impl Site {
         said
     }
 
-    fn flags(servers: &str) -> Vec<&str> {
+    /// What receiptd is started with.
+    pub(crate) fn flags(servers: &str) -> Vec<&str> {
         vec!["--kafka", servers, "--topic-prefix", PREFIX]
     }
 }

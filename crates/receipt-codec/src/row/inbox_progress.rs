@@ -1,6 +1,6 @@
 //! How far a partition of receipts.deltas is folded. One row, in a store of the inbox projection.
 //!
-//! Key `[kind]`, value: serde.
+//! Key `[kind]`, value: serde; in version 2, which is of a log on Kafka, with the leader epoch behind it.
 
 use receipt_domain::inbox::InboxProgress;
 
@@ -11,6 +11,7 @@ use crate::{
 };
 
 const WHAT: &str = "inbox progress";
+const WITH_EPOCH: u8 = 2;
 
 /// The row's key.
 #[must_use]
@@ -23,7 +24,11 @@ pub fn key() -> Vec<u8> {
 /// # Errors
 /// Never, with this type.
 pub fn encode(row: &InboxProgress) -> Result<Vec<u8>, Corrupt> {
-    codec::encode(WHAT, row)
+    match row.epoch {
+        // As it was before there were epochs.
+        None => codec::encode(WHAT, row),
+        Some(epoch) => codec::encode_as(WITH_EPOCH, WHAT, &(row, epoch)),
+    }
 }
 
 /// The row in a value.
@@ -31,7 +36,11 @@ pub fn encode(row: &InboxProgress) -> Result<Vec<u8>, Corrupt> {
 /// # Errors
 /// If it is no such row.
 pub fn decode(value: &[u8]) -> Result<InboxProgress, Corrupt> {
-    codec::decode(WHAT, value)
+    match codec::version(value) {
+        Some(WITH_EPOCH) => codec::decode_as::<(InboxProgress, u32)>(WITH_EPOCH, WHAT, value)
+            .map(|(row, epoch)| InboxProgress { epoch: Some(epoch), ..row }),
+        _ => codec::decode(WHAT, value),
+    }
 }
 
 #[cfg(test)]
@@ -46,7 +55,9 @@ mod tests {
     #[test]
     fn golden_bytes() {
         proof::golden("key of InboxProgress", &key(), "40");
-        VALUE.golden(&InboxProgress { offset: 300, log_time_ms: 1_700_000_000_000 }, "01 fb2c01 fd0068e5cf8b010000");
+        let row = InboxProgress { offset: 300, log_time_ms: 1_700_000_000_000, epoch: None };
+        VALUE.golden(&row, "01 fb2c01 fd0068e5cf8b010000");
+        VALUE.golden(&InboxProgress { epoch: Some(9), ..row }, "02 fb2c01 fd0068e5cf8b010000 09");
     }
 
     proptest! {

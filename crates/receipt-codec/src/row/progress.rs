@@ -60,12 +60,14 @@ mod tests {
             messages: 70_000,
             receipts: u64::MAX,
             releasing: None,
+            conversations_epoch: None,
+            reads_epoch: None,
         };
-        VALUE.golden(&row, "02 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff 00");
-        let format_1 = proof::bytes("01 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff");
-        assert_eq!(decode(&format_1), Ok(row.clone()), "format 1 is read");
-        let row = Progress { releasing: Some(1), ..row };
-        VALUE.golden(&row, "02 01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff 0101");
+        let fields = "01 fbfb00 fd0068e5cf8b010000 03 04 fc70110100 fdffffffffffffffff";
+        VALUE.golden(&row, &format!("02 {fields} 00 00 00"));
+        assert_eq!(decode(&proof::bytes(&format!("01 {fields}"))), Ok(row.clone()), "format 1 is read");
+        let row = Progress { releasing: Some(1), conversations_epoch: Some(7), reads_epoch: Some(300), ..row };
+        VALUE.golden(&row, &format!("02 {fields} 0101 0107 01fb2c01"));
     }
 
     proptest! {

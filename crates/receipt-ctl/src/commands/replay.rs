@@ -95,6 +95,9 @@ struct Verify {
 /// A receiptd that serves goes on serving meanwhile, and takes one partition after the other; queries wait for as long as
 /// it takes to open a store. A partition that is sealed serves again, if its state was what was wrong.
 ///
+/// Where the log has lost records that the state has applied, as on Kafka by an unclean leader election, the state is
+/// dropped, and receiptd folds the partition again from what the log has now. It then notifies senders again.
+///
 /// On a stopped receiptd it is also the way to change settings of the fold: all partitions are folded by these, and
 /// inboxes of the old ones are deleted, for the next start to fold anew.
 #[derive(Debug, Args)]

@@ -24,6 +24,8 @@ enum Command {
 ///
 /// All have the same number of partitions, which stays: keys would move to others. Records are kept for ever, as the
 /// log is the truth that all state is folded from; `retention.ms` may be set to no less than twice receiptd's retention.
+/// All copies but one, and at least one, must have a record before it is acknowledged (`min.insync.replicas`), and no copy
+/// that lacks acknowledged records becomes the leader (`unclean.leader.election.enable=false`): use three copies.
 /// receiptd checks all of it when it starts, and says what is wrong. Topics that are there are left as they are.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\

@@ -145,6 +145,7 @@ pub(super) fn read_record(line: &[u8]) -> anyhow::Result<((Topic, u32), StoredRe
         key: bytes("key", line.key, line.key_base64)?.map(Into::into),
         value: value.map(Into::into),
         headers: line.headers.into_iter().map(header).collect::<anyhow::Result<_>>()?,
+        leader_epoch: None,
     };
     Ok(((line.topic, line.partition), record))
 }

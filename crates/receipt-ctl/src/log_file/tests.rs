@@ -70,7 +70,7 @@ fn records() -> impl Strategy<Value = Vec<(u32, StoredRecord)>> {
     // Without an offset yet.
     let record = parts.prop_map(|(timestamp_ms, key, value, headers)| {
         let (key, value) = (key.map(Into::into), value.map(Into::into));
-        StoredRecord { offset: 0, timestamp_ms, key, value, headers }
+        StoredRecord { offset: 0, timestamp_ms, key, value, headers, leader_epoch: None }
     });
     vec((0..3_u32, 0..4_u64, record), 0..12).prop_map(|mut drawn| {
         drawn.sort_by_key(|(section, ..)| *section);
@@ -262,6 +262,7 @@ fn golden_lines() {
         key: Some(key.into()),
         value: Some(value.into()),
         headers: vec![("h".to_owned(), (&b"\xff"[..]).into())],
+        leader_epoch: None,
     };
     // The second one has a field that the contract does not know.
     let unknown = [&value[..], &[0xf8, 0x01, 1]].concat();

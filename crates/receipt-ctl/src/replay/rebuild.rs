@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, fs};
 
 use anyhow::Context as _;
 use receipt_domain::settings::Settings;
+use receipt_log::LogError;
 use receipt_projector::{
-    Aside, Offsets, ProjectorError, discard, identity, make_live, settle, side_by_side, take_back,
+    Aside, Offsets, ProjectorError, check_follows, discard, identity, make_live, settle, side_by_side, take_back,
 };
 use receipt_proto::v1;
 use receipt_snapshot::Place;
@@ -38,7 +39,7 @@ pub(crate) fn rebuild(
     for partition in partitions.iter().copied() {
         take_back(&site.receipts(), partition, &dir.join(partition.to_string()))?;
         settle(&site.receipts(), partition)?;
-        targets.insert(partition, site.open_live(partition).map(|(_, applied)| applied));
+        targets.insert(partition, how_far(site, partition)?);
     }
     if let Some(place) = from {
         let mut meter = Meter::new(0, stopped, quiet);
@@ -80,6 +81,20 @@ pub(crate) fn rebuild(
     drop_inboxes(site, settings)?;
     Site::tidy(&dir);
     Ok(rebuilt)
+}
+
+/// Up to where a live store is folded, or why it does not say so: it cannot be read, or the log has lost what it has
+/// applied.
+fn how_far(site: &Site, partition: u32) -> anyhow::Result<Result<Offsets, String>> {
+    let (store, applied) = match site.open_live(partition) {
+        Ok(live) => live,
+        Err(why) => return Ok(Err(why)),
+    };
+    match check_follows(&site.log, partition, &store) {
+        Ok(()) => Ok(Ok(applied)),
+        Err(why @ ProjectorError::Log(LogError::Truncated { .. })) => Ok(Err(why.to_string())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn finished(partition: u32, applied: Offsets, store: &Store) -> Result<v1::RebuiltPartition, ProjectorError> {

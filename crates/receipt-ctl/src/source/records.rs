@@ -74,12 +74,13 @@ pub(crate) fn stored(record: v1::LogRecord) -> StoredRecord {
         key: key.map(Into::into),
         value: value.map(Into::into),
         headers: headers.into_iter().map(|header| (header.name, header.value.into())).collect(),
+        leader_epoch: None,
     }
 }
 
 /// A record of the log as the contract has it.
 pub(crate) fn of_contract(record: &StoredRecord) -> v1::LogRecord {
-    let StoredRecord { offset, timestamp_ms, key, value, headers } = record;
+    let StoredRecord { offset, timestamp_ms, key, value, headers, .. } = record;
     let header = |(name, value): &(String, _)| v1::RecordHeader {
         name: name.clone(),
         value: Vec::from(AsRef::<[u8]>::as_ref(value)),

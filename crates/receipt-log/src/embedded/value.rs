@@ -90,7 +90,8 @@ fn parse(offset: u64, buffer: &Bytes, range: Range<usize>) -> Result<StoredRecor
         return Err("of a format that this version does not know");
     }
     let has = |part| which & part != 0;
-    let mut record = StoredRecord { offset, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
+    let mut record =
+        StoredRecord { offset, timestamp_ms: None, key: None, value: None, headers: Vec::new(), leader_epoch: None };
     if has(HAS_TIMESTAMP) {
         record.timestamp_ms = Some(cursor.varint().ok_or("its timestamp is damaged")?);
     }
@@ -220,7 +221,7 @@ mod tests {
             let mut bytes = Vec::new();
             encode(&mut bytes, &key(offset), timestamp, &record);
             let NewRecord { key, value, headers } = record;
-            let stored = StoredRecord { offset, timestamp_ms: timestamp, key, value, headers };
+            let stored = StoredRecord { offset, timestamp_ms: timestamp, key, value, headers, leader_epoch: None };
             prop_assert_eq!(decode_all(offset, bytes), Ok(stored));
         }
 

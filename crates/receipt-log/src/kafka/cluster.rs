@@ -150,6 +150,14 @@ impl Cluster<'_> {
         }
     }
 
+    /// How many copies each partition of a topic has; of the partition that has the fewest.
+    pub(super) fn copies(&self, name: &str) -> Result<usize, LogError> {
+        let metadata = self.consumer.fetch_metadata(Some(name), ASK_MAX).map_err(|error| unavailable(&error))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        let copies = topic.and_then(|topic| topic.partitions().iter().map(|one| one.replicas().len()).min());
+        copies.ok_or_else(|| LogError::Unavailable { detail: format!("{name} has no partitions at present") })
+    }
+
     /// The log's origin now.
     pub(super) fn origin(&self, cluster: String) -> Result<Origin, LogError> {
         let topics = self.topic_ids()?;

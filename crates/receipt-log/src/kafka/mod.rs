@@ -4,14 +4,18 @@
 //! share ([`consumers`]); each has a queue of its own ([`native`]). Appends are idempotent and acknowledged by all
 //! replicas ([`producer`]). Offsets are not dense: markers of other producers' transactions take some.
 
+mod anchor;
 mod cluster;
 mod consumers;
 mod context;
 mod native;
 mod options;
+mod problems;
 mod producer;
 mod reader;
+mod settings;
 mod topics;
+mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -19,14 +23,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, Sender};
 
+pub(crate) use self::anchor::Anchor;
 use self::cluster::{Cluster, Origin};
 use self::consumers::{Consumers, number};
 use self::context::Context;
 pub use self::options::KafkaOptions;
+use self::problems::Problems;
 use self::producer::{Appender, Outgoing};
 pub(crate) use self::reader::KafkaReader;
 pub use self::topics::{CreatedTopic, create_topics};
@@ -34,12 +40,6 @@ use crate::{Appended, Batch, CopiedRecord, LogError, LogId, NewRecord, StoredRec
 
 /// How long a question to the brokers may take.
 const ASK_MAX: Duration = Duration::from_secs(10);
-/// How often the brokers are asked whether they are there.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long they may take to say so.
-const WATCH_MAX: Duration = Duration::from_secs(2);
-/// How often it is looked at whether the topics are still the same.
-const TOPICS_INTERVAL: Duration = Duration::from_secs(15);
 /// How long a read of single records may take.
 const READ_MAX: Duration = Duration::from_secs(10);
 
@@ -59,12 +59,12 @@ pub(crate) struct Kafka {
     /// The next offset of each, as far as it is known.
     ends: Vec<AtomicU64>,
     /// Whether the brokers answer.
-    reachable: watch::Sender<bool>,
+    reachable: Sender<bool>,
     /// What happened to the topics, for good.
     changed: OnceLock<LogError>,
     closed: AtomicBool,
     /// Told when the log is closed, or its topics have changed.
-    readers: Mutex<Vec<Weak<watch::Sender<u64>>>>,
+    readers: Mutex<Vec<Weak<Sender<u64>>>>,
     /// Some reader is to be woken although nothing came.
     wake_due: AtomicBool,
     watcher: Mutex<Option<JoinHandle<()>>>,
@@ -95,7 +95,8 @@ impl Kafka {
         let cluster = Cluster { consumer: &asking, options: &options };
         let cluster_id = cluster.id()?;
         let partitions = cluster::patiently(|| cluster.partitions())?;
-        cluster::patiently(|| runtime.block_on(topics::check_settings(&options)))?;
+        let found = cluster::patiently(|| runtime.block_on(topics::problems(&options, |name| cluster.copies(name))))?;
+        let problems = Problems::at_start(found)?;
         let origin = cluster::patiently(|| cluster.origin(cluster_id.clone()))?;
         let (starts, ends) = cluster::patiently(|| cluster.bounds(partitions))?;
         let known = |offsets: Vec<u64>| offsets.into_iter().map(AtomicU64::new).collect();
@@ -109,7 +110,7 @@ impl Kafka {
             asking,
             starts: known(starts),
             ends: known(ends),
-            reachable: watch::Sender::new(true),
+            reachable: Sender::new(true),
             changed: OnceLock::new(),
             closed: AtomicBool::new(false),
             readers: Mutex::default(),
@@ -118,7 +119,8 @@ impl Kafka {
             options,
         });
         let watched = Arc::downgrade(&kafka);
-        let watcher = std::thread::Builder::new().name("kafka-watch".to_owned()).spawn(move || watch(&watched));
+        let watcher = std::thread::Builder::new().name("kafka-watch".to_owned());
+        let watcher = watcher.spawn(move || watch::until_closed(&watched, problems));
         let watcher = watcher.map_err(|error| LogError::Unavailable { detail: error.to_string() })?;
         *kafka.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
         Ok(kafka)
@@ -138,7 +140,7 @@ impl Kafka {
     }
 
     /// Turns false when the brokers do not answer, and true when they do again.
-    pub(crate) fn reachable(&self) -> watch::Receiver<bool> {
+    pub(crate) fn reachable(&self) -> Receiver<bool> {
         self.reachable.subscribe()
     }
 
@@ -239,7 +241,7 @@ impl Kafka {
         if from == end || max_records == 0 {
             return Ok(Vec::new());
         }
-        let mut reader = KafkaReader::new(Arc::clone(self), topic, partition, from);
+        let mut reader = KafkaReader::new(Arc::clone(self), topic, partition, from, Anchor::default());
         let began = Instant::now();
         while reader.position() < end {
             let records = reader.poll_waiting(max_records, max_bytes, Duration::from_millis(100))?;
@@ -251,6 +253,30 @@ impl Kafka {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Whether the last record before an offset is still the one that was read under this leader epoch.
+    pub(crate) fn check_follows(
+        self: &Arc<Self>,
+        topic: Topic,
+        partition: u32,
+        next: u64,
+        leader_epoch: Option<u32>,
+    ) -> Result<(), LogError> {
+        self.check_partition(partition)?;
+        if leader_epoch.is_none() {
+            return Ok(());
+        }
+        let anchor = Anchor::before(next, leader_epoch);
+        let mut reader = KafkaReader::new(Arc::clone(self), topic, partition, next, anchor);
+        let began = Instant::now();
+        while !reader.follows() {
+            reader.poll_waiting(1, usize::MAX, Duration::from_millis(100))?;
+            if began.elapsed() > READ_MAX {
+                return Err(LogError::Unavailable { detail: format!("no record of {topic}/{partition} came") });
+            }
+        }
+        Ok(())
     }
 
     /// The first offset as of the start, or of the last time somebody asked for one before it.
@@ -360,13 +386,28 @@ impl Kafka {
         Ok(end)
     }
 
-    /// After a failed fetch: whether it is wrong for good. Where the brokers do not answer, it is not known to be.
-    fn diagnose(&self, topic: Topic, partition: u32, position: u64) -> Result<(), LogError> {
+    /// After a failed fetch: whether it is wrong for good. `None` where the brokers do not answer, so that it is not known to
+    /// be; else the first offset.
+    fn diagnose(&self, topic: Topic, partition: u32, position: u64) -> Result<Option<u64>, LogError> {
         self.look_at_topics();
         self.check_same_topics()?;
         match self.check_position(topic, partition, position) {
-            Err(LogError::Unavailable { .. }) | Ok(_) => Ok(()),
+            Err(LogError::Unavailable { .. }) => Ok(None),
             Err(error) => Err(error),
+            Ok(_) => Ok(self.start(topic, partition)),
+        }
+    }
+
+    /// Finds out where a partition ends, also where that is before what was known, as after it was truncated.
+    pub(crate) fn find_end(&self, topic: Topic, partition: u32) {
+        let Some(slot) = self.slot(topic, partition) else { return };
+        let known = self.ends[slot].load(Ordering::Acquire);
+        match self.cluster().bounds_of(topic, partition) {
+            // Unless an append has moved it meanwhile.
+            Ok((_, end)) => {
+                let _ = self.ends[slot].compare_exchange(known, end, Ordering::AcqRel, Ordering::Acquire);
+            }
+            Err(error) => tracing::warn!(%error, %topic, partition, "the end could not be asked for"),
         }
     }
 
@@ -374,10 +415,14 @@ impl Kafka {
     fn look_at_topics(&self) {
         let Ok(ids) = self.cluster().topic_ids() else { return };
         if let Some(name) = self.origin.changed(&ids) {
-            let error = LogError::TopicChanged { name: name.to_owned(), gone: !ids.contains_key(name) };
-            if self.changed.set(error).is_ok() {
-                self.wake_readers();
-            }
+            self.stop_for(LogError::TopicChanged { name: name.to_owned(), gone: !ids.contains_key(name) });
+        }
+    }
+
+    /// Nothing is read or appended any more, for this reason.
+    fn stop_for(&self, error: LogError) {
+        if self.changed.set(error).is_ok() {
+            self.wake_readers();
         }
     }
 
@@ -394,13 +439,13 @@ impl Kafka {
     }
 
     /// Tells this reader when the log is closed, or its topics have changed.
-    fn tell_news(&self, reader: &Arc<watch::Sender<u64>>) {
+    fn tell_news(&self, reader: &Arc<Sender<u64>>) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|reader| reader.strong_count() > 0);
         readers.push(Arc::downgrade(reader));
     }
 
-    /// Wakes them within [`WATCH_INTERVAL`].
+    /// Wakes them within [`watch::INTERVAL`].
     fn wake_readers_later(&self) {
         self.wake_due.store(true, Ordering::Release);
     }
@@ -423,30 +468,4 @@ struct Size {
     topic: Topic,
     partition: u32,
     records: usize,
-}
-
-/// Looks after the brokers until the log is closed or dropped.
-fn watch(kafka: &Weak<Kafka>) {
-    let mut looked = Instant::now();
-    loop {
-        std::thread::sleep(WATCH_INTERVAL);
-        let Some(kafka) = kafka.upgrade() else { return };
-        if kafka.is_closed() {
-            return;
-        }
-        if kafka.wake_due.swap(false, Ordering::AcqRel) {
-            kafka.wake_readers();
-        }
-        let answers = kafka.asking.fetch_metadata(Some(kafka.name(Topic::Reads)), WATCH_MAX).is_ok();
-        let changed = kafka.reachable.send_if_modified(|was| std::mem::replace(was, answers) != answers);
-        match (changed, answers) {
-            (true, true) => tracing::info!("Kafka answers again"),
-            (true, false) => tracing::warn!("Kafka does not answer: writes fail, queries go on"),
-            (false, _) => {}
-        }
-        if answers && looked.elapsed() > TOPICS_INTERVAL {
-            looked = Instant::now();
-            kafka.look_at_topics();
-        }
-    }
 }

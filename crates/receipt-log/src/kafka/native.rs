@@ -125,6 +125,13 @@ impl Message {
         u64::try_from(timestamp_ms).ok()
     }
 
+    /// The leader epoch that it was written under; `None` in formats that have none.
+    pub(super) fn leader_epoch(&self) -> Option<u32> {
+        // SAFETY: a live message of a consumer.
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.0.as_ptr()) };
+        u32::try_from(epoch).ok()
+    }
+
     pub(super) fn key(&self) -> Option<&[u8]> {
         let message = self.get();
         // SAFETY: the message's own bytes, borrowed as long as it.

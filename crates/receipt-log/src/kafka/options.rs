@@ -1,6 +1,7 @@
 //! How a log on Kafka is opened, and what that says to librdkafka.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
@@ -22,7 +23,12 @@ pub struct KafkaOptions {
     pub gapless: bool,
     /// Where the timestamps of what is appended come from.
     pub clock: Clock,
+    /// How often the topics' settings are looked at again while the log is open; also after the brokers were away.
+    pub settings_interval: Duration,
 }
+
+/// See [`KafkaOptions::settings_interval`].
+const SETTINGS_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How long a record may wait for the broker before its append has failed. Callers with a deadline wait no longer than
 /// that; what they gave up may still be appended so long.
@@ -68,6 +74,7 @@ impl KafkaOptions {
             retention_ms: 0,
             gapless: false,
             clock: Clock::System,
+            settings_interval: SETTINGS_INTERVAL,
         }
     }
 

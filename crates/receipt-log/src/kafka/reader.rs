@@ -9,6 +9,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::sync::watch;
 
 use super::Kafka;
+use super::anchor::{Anchor, Step};
 use super::consumers::Lease;
 use super::native::Message;
 use crate::record::HEADER_BYTES;
@@ -26,6 +27,10 @@ pub(crate) struct KafkaReader {
     partition: u32,
     /// The offset after the last record that was given, or where a fetch saw the end.
     position: u64,
+    /// The last record that was given.
+    anchor: Anchor,
+    /// It was not found once.
+    missed: bool,
     /// Taken from librdkafka, and not given yet.
     ahead: VecDeque<Message>,
     /// Counts that something came, or that there is news of the log as a whole.
@@ -37,7 +42,8 @@ pub(crate) struct KafkaReader {
 }
 
 impl KafkaReader {
-    pub(crate) fn new(kafka: Arc<Kafka>, topic: Topic, partition: u32, position: u64) -> KafkaReader {
+    /// `anchor`: the record before the position, if it is known.
+    pub(crate) fn new(kafka: Arc<Kafka>, topic: Topic, partition: u32, position: u64, anchor: Anchor) -> KafkaReader {
         let (news, heard) = watch::channel(0);
         let news = Arc::new(news);
         kafka.tell_news(&news);
@@ -46,6 +52,8 @@ impl KafkaReader {
             topic,
             partition,
             position,
+            anchor,
+            missed: false,
             ahead: VecDeque::new(),
             news,
             heard,
@@ -63,6 +71,11 @@ impl KafkaReader {
         self.position
     }
 
+    /// Whether the last record before the position is known to be there still.
+    pub(crate) fn follows(&self) -> bool {
+        !self.anchor.is_reading_back()
+    }
+
     /// Changes when there may be something to poll.
     pub(crate) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
@@ -71,6 +84,7 @@ impl KafkaReader {
     /// Goes on from another offset.
     pub(crate) fn seek(&mut self, offset: u64) {
         self.ahead.clear();
+        self.anchor = Anchor::default();
         self.position = offset;
         self.restart_after = Some(Instant::now());
     }
@@ -98,28 +112,52 @@ impl KafkaReader {
                 self.ahead.extend(take(lease, max_records - taken.len(), wait));
             }
             let Some(message) = self.ahead.front() else { break };
-            if let Some(code) = message.error() {
-                if code == Code::PartitionEOF {
-                    self.position = self.position.max(message.offset());
+            let (error, offset, epoch, size) =
+                (message.error(), message.offset(), message.leader_epoch(), size(message));
+            let step = match error {
+                None => self.anchor.see(offset, epoch),
+                Some(Code::PartitionEOF) if self.anchor.is_reading_back() => Step::Missing,
+                Some(Code::PartitionEOF) => {
+                    self.position = self.position.max(offset);
                     self.kafka.saw_end(self.topic, self.partition, self.position);
-                } else if taken.is_empty() {
+                    self.ahead.pop_front();
+                    continue;
+                }
+                Some(_) if !taken.is_empty() => break,
+                Some(code) => {
                     self.ahead.clear();
                     self.trouble(code)?;
                     break;
-                } else {
+                }
+            };
+            match step {
+                Step::Give => {
+                    if !taken.is_empty() && bytes.saturating_add(size) > max_bytes {
+                        break;
+                    }
+                    bytes = bytes.saturating_add(size);
+                    self.position = offset + 1;
+                    self.anchor.read(offset, epoch);
+                    taken.extend(self.ahead.pop_front());
+                }
+                Step::Proven => {
+                    self.missed = false;
+                    self.ahead.pop_front();
+                }
+                // What was taken before is right.
+                _ if !taken.is_empty() => break,
+                Step::ReadBack => {
+                    self.read_back();
                     break;
                 }
-            } else {
-                let size = size(message);
-                if !taken.is_empty() && bytes.saturating_add(size) > max_bytes {
-                    break;
+                Step::Missing => {
+                    self.missing(offset)?;
+                    if !self.follows() {
+                        break;
+                    }
                 }
-                bytes = bytes.saturating_add(size);
-                self.position = message.offset() + 1;
-                taken.extend(self.ahead.pop_front());
-                continue;
+                Step::Truncated(found) => return Err(self.truncated(found)),
             }
-            self.ahead.pop_front();
         }
         if !taken.is_empty() {
             self.kafka.saw_end(self.topic, self.partition, self.position);
@@ -139,7 +177,9 @@ impl KafkaReader {
             {
                 self.ahead.extend(take(lease, TAKE_MAX, Duration::ZERO));
             }
-            while self.ahead.front().is_some_and(|message| message.error() == Some(Code::PartitionEOF)) {
+            while self.follows()
+                && self.ahead.front().is_some_and(|message| message.error() == Some(Code::PartitionEOF))
+            {
                 let end = self.ahead.pop_front().map_or(0, |message| message.offset());
                 self.position = self.position.max(end);
             }
@@ -156,11 +196,70 @@ impl KafkaReader {
 
     /// What a fetch failed with: wrong for good, or to be tried again.
     fn trouble(&mut self, code: Code) -> Result<(), LogError> {
-        let (topic, partition) = (self.topic, self.partition);
-        tracing::warn!(%topic, partition, position = self.position, %code, "reading failed");
-        self.kafka.diagnose(topic, partition, self.position)?;
+        let (topic, partition, position) = (self.topic, self.partition, self.position);
+        tracing::warn!(%topic, partition, position, %code, "reading failed");
+        let start = self.diagnose()?;
+        if let Some(start) = start
+            && code == Code::AutoOffsetReset
+        {
+            // The brokers or librdkafka did not find the position, which is within the partition now: it was trimmed up to
+            // there, or truncated, and may have grown again. The last record tells.
+            if self.anchor.is_reading_back() && self.anchor.offset().is_some_and(|last| last < start) {
+                self.anchor.give_up();
+            } else if !self.anchor.read_back() && position > 0 {
+                return Err(self.truncated(format!("offset {position} was past the end")));
+            }
+        }
         self.restart_later();
         Ok(())
+    }
+
+    /// As [`Kafka::diagnose`]; who has read further than the partition is was there before it was truncated.
+    fn diagnose(&self) -> Result<Option<u64>, LogError> {
+        match self.kafka.diagnose(self.topic, self.partition, self.position) {
+            Err(LogError::PastEnd { end, .. }) if self.anchor.offset().is_some() => {
+                Err(self.truncated(format!("the partition ends at {end}")))
+            }
+            other => other,
+        }
+    }
+
+    /// Starts again at the last record.
+    fn read_back(&mut self) {
+        self.anchor.read_back();
+        self.ahead.clear();
+        self.restart_after = Some(Instant::now());
+        self.start_if_due();
+    }
+
+    /// The last record was to come, and this is what comes: right only where it was trimmed.
+    fn missing(&mut self, offset: u64) -> Result<(), LogError> {
+        let Some((last, _)) = self.anchor.known() else {
+            self.anchor.give_up();
+            return Ok(());
+        };
+        match self.diagnose()? {
+            None => {
+                self.ahead.clear();
+                self.restart_later();
+            }
+            Some(start) if start > last => self.anchor.give_up(),
+            // Not at once, as it may be what an earlier fetch has left.
+            Some(_) if !self.missed => {
+                self.missed = true;
+                self.read_back();
+            }
+            Some(_) => return Err(self.truncated(format!("what comes next is offset {offset}"))),
+        }
+        Ok(())
+    }
+
+    fn truncated(&self, found: String) -> LogError {
+        let (topic, partition) = (self.topic, self.partition);
+        self.kafka.find_end(topic, partition);
+        let offset = self.anchor.offset().unwrap_or_else(|| self.position.saturating_sub(1));
+        let leader_epoch = self.anchor.known().map(|(_, epoch)| epoch);
+        LogError::Truncated { topic, partition, offset, leader_epoch, found }
     }
 
     fn restart_later(&mut self) {
@@ -181,12 +280,13 @@ impl KafkaReader {
 
     fn start(&mut self) -> Result<(), LogError> {
         if let Some(lease) = &self.lease {
-            return lease.restart(self.position);
+            return lease.restart(self.anchor.fetch_from(self.position));
         }
         if self.kafka.check_partition(self.partition).is_ok() {
             let news = Arc::clone(&self.news);
             let waker = Box::new(move || news.send_modify(|count| *count = count.wrapping_add(1)));
-            self.lease = Some(self.kafka.consumers().read((self.topic, self.partition), self.position, waker)?);
+            let from = self.anchor.fetch_from(self.position);
+            self.lease = Some(self.kafka.consumers().read((self.topic, self.partition), from, waker)?);
         }
         Ok(())
     }
@@ -237,6 +337,7 @@ fn records(messages: Vec<Message>) -> Vec<StoredRecord> {
         key: next(message.key()),
         value: next(message.value()),
         headers: message.into_headers(),
+        leader_epoch: message.leader_epoch(),
     };
     messages.into_iter().map(record).collect()
 }

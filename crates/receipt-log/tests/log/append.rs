@@ -34,6 +34,7 @@ async fn records_come_back_as_they_went_in() {
             key,
             value,
             headers,
+            leader_epoch: None,
         })
         .collect();
     assert_eq!(read_all(&log, Topic::DeadLetter, 3, 0).unwrap(), expected);

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     api::{Api, blocking},
-    error,
+    error, panics,
     streams::Place,
 };
 
@@ -70,7 +70,10 @@ async fn step(state: State) -> Step {
     };
     let Live { subscription, number, stopping, .. } = &mut *live;
     let told = tokio::select! {
-        told = subscription.next() => told,
+        told = panics::caught(subscription.next()) => match told {
+            Ok(told) => told,
+            Err(panicked) => return Some((Err(panicked), State::Ended)),
+        },
         _ = stopping.wait_for(|stopping| *stopping) => {
             Err(SubscribeError::Unserved(receipt_projector::Unserved::Stopped))
         }

@@ -8,10 +8,10 @@ use std::{
 use receipt_domain::inbox::InboxProgress;
 use receipt_log::{Log, Topic};
 use receipt_projector::{Done, Phase, ProjectorError, Requests, Unserved};
-use receipt_store::InboxStore;
+use receipt_store::{InboxStore, StoreError};
 use tokio::sync::watch;
 
-use crate::wakeups::Wakeups;
+use crate::{subscription::SubscribeError, wakeups::Wakeups};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
@@ -101,12 +101,25 @@ impl Inbox {
         records.ok()?.first()?.timestamp_ms
     }
 
+    /// Seals the partition where a stream found its store damaged (R7); else the error as it is.
+    pub(crate) fn unreadable(&self, error: StoreError) -> SubscribeError {
+        let Some(store) = self.store().filter(|_| error.is_corruption()) else { return error.into() };
+        let why = ProjectorError::from(error).seals_inboxes(store.dir());
+        self.ended(Phase::Sealed(why.clone()));
+        self.0.requests.wake();
+        SubscribeError::Unserved(Unserved::Sealed(why))
+    }
+
     pub(crate) fn ended(&self, phase: Phase) {
-        if let Phase::Sealed(why) = &phase {
+        let changed = self.0.state.send_if_modified(|state| {
+            let changed = state.phase != phase;
+            state.phase = phase.clone();
+            changed
+        });
+        if let (true, Phase::Sealed(why)) = (changed, &phase) {
             tracing::error!(partition = self.number(), %why, "inboxes sealed");
         }
-        self.0.state.send_modify(|state| state.phase = phase);
-        self.0.requests.close();
+        self.0.requests.close(&phase);
         self.0.wakeups.wake_all();
     }
 }

@@ -10,7 +10,7 @@ use receipt_domain::{
     inbox::{InboxDelta, InboxProgress},
 };
 use receipt_log::{Log, Reader, StoredRecord, Topic};
-use receipt_projector::{Idle, Phase, Projection, ProjectorError};
+use receipt_projector::{Idle, Phase, Projection, ProjectorError, answer};
 use receipt_proto::{delta, v1};
 use receipt_store::InboxStore;
 use tokio::{runtime::Handle, sync::watch};
@@ -95,9 +95,12 @@ fn decode(record: &StoredRecord) -> Result<(Delta, String), String> {
 
 impl Projection for Machine {
     fn batch(&mut self, _stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
+        if let Phase::Sealed(why) = self.inbox.phase() {
+            // A stream found the store damaged.
+            return Err(ProjectorError::Sealed(why));
+        }
         while let Some(Checkpoint { dir, done }) = self.inbox.0.requests.take() {
-            // Who asked may have gone away.
-            drop(done.send(self.store.checkpoint(&dir).map_err(ProjectorError::from)));
+            answer(done, || Ok(self.store.checkpoint(&dir)?))?;
         }
         let before = self.reader.position();
         let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;

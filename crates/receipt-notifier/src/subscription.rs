@@ -79,7 +79,7 @@ impl Subscription {
     /// If the partition does not serve, or the token is not the sender's.
     pub fn start(inbox: Inbox, log_id: [u8; 16], sender: UserId, start: Start) -> Result<Self, SubscribeError> {
         let store = inbox.serving().map_err(SubscribeError::Unserved)?;
-        let progress = store.progress()?;
+        let progress = store.progress().map_err(|error| inbox.unreadable(error))?;
         let retention_ms = store.settings().retention_ms;
         let now_ms = progress.log_time_ms;
         let (cursor, log_time_ms, reset) = match start {
@@ -146,7 +146,8 @@ impl Subscription {
     /// What there is to tell now.
     fn read(&self) -> Result<Told, SubscribeError> {
         let store = self.inbox.serving().map_err(SubscribeError::Unserved)?;
-        let (entries, progress) = store.after(&self.sender, self.cursor.next, RESPONSE_DELTAS_MAX)?;
+        let entries = store.after(&self.sender, self.cursor.next, RESPONSE_DELTAS_MAX);
+        let (entries, progress) = entries.map_err(|error| self.inbox.unreadable(error))?;
         // A full response ends at its last entry; another has read the inbox to its end.
         let last = entries.last().filter(|_| entries.len() == RESPONSE_DELTAS_MAX);
         let cursor = self.cursor.after(last.map(|(offset, _)| *offset), progress.offset);

@@ -51,6 +51,8 @@ pub(crate) struct Folding {
     store: Store,
     feed: Feed,
     fold: Fold,
+    /// The record that is being folded.
+    in_hand: Option<(Topic, u64)>,
     /// Where it ends, if not at the log's end.
     to: Option<Offsets>,
 }
@@ -75,7 +77,7 @@ impl Folding {
         }
         let feed = Feed::new(&log, number, applied, to);
         let fold = Fold::new(*store.settings(), rows);
-        Ok(Self { log, number, store, feed, fold, to })
+        Ok(Self { log, number, store, feed, fold, in_hand: None, to })
     }
 
     /// Folds the next batch and writes it; `false`: there was nothing to fold.
@@ -114,6 +116,7 @@ impl Folding {
         ends: &mut impl Ends,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
+        self.in_hand = Some((topic, record.offset));
         if topic == Topic::Conversations {
             self.fold.take_conversations(decode::conversations(self.log.partitions(), self.number, record));
         } else {
@@ -121,6 +124,7 @@ impl Folding {
         }
         let outcome = self.advance(ends, stopped)?;
         ends.folded(topic, record, &outcome);
+        self.in_hand = None;
         Ok(())
     }
 
@@ -157,6 +161,11 @@ impl Folding {
     pub(crate) fn applied(&self) -> Offsets {
         let progress = &self.fold.rows.progress;
         Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset }
+    }
+
+    /// Topic and offset of the record that was being folded when it failed; `None` between two records.
+    pub(crate) fn in_hand(&self) -> Option<(Topic, u64)> {
+        self.in_hand
     }
 
     /// As [`Folding::applied`], and past what is no record.

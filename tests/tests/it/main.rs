@@ -7,6 +7,7 @@ mod inbox;
 mod layers;
 mod past;
 mod projector;
+mod seals;
 mod snapshot;
 mod store_altered;
 mod store_compare;

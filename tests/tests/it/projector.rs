@@ -18,12 +18,12 @@ use tokio::runtime::Runtime;
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn open_log(dir: &Path, partitions: u32, clock: Clock) -> Log {
+pub(crate) fn open_log(dir: &Path, partitions: u32, clock: Clock) -> Log {
     let options = receipt_test_engine::options(&dir.join("log"), clock);
     receipt_test_engine::open_blocking(EmbeddedOptions { partitions, ..options })
 }
 
-fn start(dir: &Path, log: &Log, clock: Clock, runtime: &Runtime) -> Projector {
+pub(crate) fn start(dir: &Path, log: &Log, clock: Clock, runtime: &Runtime) -> Projector {
     let options = Options {
         dir: dir.join("receipts"),
         settings: Settings::default(),
@@ -33,7 +33,7 @@ fn start(dir: &Path, log: &Log, clock: Clock, runtime: &Runtime) -> Projector {
     Projector::start(log, &options, runtime.handle()).unwrap()
 }
 
-fn id(text: &str) -> ConversationId {
+pub(crate) fn id(text: &str) -> ConversationId {
     ConversationId::new(text).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn user(text: &str) -> UserId {
     UserId::new(text).unwrap()
 }
 
-fn message(n: usize) -> MessageId {
+pub(crate) fn message(n: usize) -> MessageId {
     MessageId::new(&format!("m{n}")).unwrap()
 }
 
@@ -51,12 +51,12 @@ fn event(conversation: &str, change: Change) -> NewRecord {
     NewRecord::new(conversation.to_owned().into_bytes(), value)
 }
 
-fn group(conversation: &str, members: &[&str]) -> NewRecord {
+pub(crate) fn group(conversation: &str, members: &[&str]) -> NewRecord {
     let members = members.iter().map(|member| user(member)).collect();
     event(conversation, Change::GroupCreated { group_type: GroupType::new("work").unwrap(), members })
 }
 
-fn sent(conversation: &str, n: usize) -> NewRecord {
+pub(crate) fn sent(conversation: &str, n: usize) -> NewRecord {
     let change = Change::MessageSent {
         message: message(n),
         sender: user("ann"),
@@ -66,18 +66,18 @@ fn sent(conversation: &str, n: usize) -> NewRecord {
     event(conversation, change)
 }
 
-fn read(conversation: &str, reader: &str, target: ReadTarget) -> NewRecord {
+pub(crate) fn read(conversation: &str, reader: &str, target: ReadTarget) -> NewRecord {
     let event = ReadEvent { conversation: id(conversation), reader: user(reader), read_at_ms: None, target };
     NewRecord::new(conversation.to_owned().into_bytes(), v1::ReadEvent::from(&event).encode_to_vec())
 }
 
-fn append(log: &Log, topic: Topic, conversation: &str, records: Vec<NewRecord>) -> Vec<u64> {
+pub(crate) fn append(log: &Log, topic: Topic, conversation: &str, records: Vec<NewRecord>) -> Vec<u64> {
     let partition = log.partition_for(conversation.as_bytes());
     log.append_blocking(topic, partition, records).unwrap().iter().map(|appended| appended.offset).collect()
 }
 
 /// Waits until all that the log has is folded.
-fn caught_up(runtime: &Runtime, log: &Log, partition: &Partition) {
+pub(crate) fn caught_up(runtime: &Runtime, log: &Log, partition: &Partition) {
     let number = partition.number();
     let end = Offsets {
         conversations: log.end_offset(Topic::Conversations, number),
@@ -87,7 +87,7 @@ fn caught_up(runtime: &Runtime, log: &Log, partition: &Partition) {
     runtime.block_on(partition.reached(end)).unwrap();
 }
 
-fn receipt(partition: &Partition, conversation: &str, n: usize) -> Receipt {
+pub(crate) fn receipt(partition: &Partition, conversation: &str, n: usize) -> Receipt {
     partition
         .serve(|store| store.view().unwrap().receipt(&id(conversation), &message(n), None).unwrap().unwrap())
         .unwrap()

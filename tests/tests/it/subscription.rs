@@ -1,4 +1,4 @@
-//! S32, S34: subscriptions over an inbox that is folded from a real log.
+//! S32, S34, R7: subscriptions over an inbox that is folded from a real log.
 
 use std::{
     sync::{
@@ -9,17 +9,19 @@ use std::{
 };
 
 use prost::Message as _;
+use receipt_codec::row::inbox_entry;
 use receipt_domain::{
     effects::{Delta, DeltaChange},
     receipt::Receipt,
     settings::Settings,
 };
 use receipt_log::{Clock, EmbeddedOptions, Log, NewRecord, Topic};
-use receipt_notifier::{Inbox, Notifier, Options, Start, Subscription, Told};
-use receipt_projector::Phase;
+use receipt_notifier::{Inbox, Notifier, Options, Start, SubscribeError, Subscription, Told};
+use receipt_projector::{Phase, ProjectorError, Unserved};
 use receipt_proto::v1;
 use receipt_store::Resources;
 use receipt_tests::{dir, poll::until, scenario::id};
+use rocksdb::{DB, IteratorMode};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
@@ -33,7 +35,7 @@ struct Site {
     log: Log,
     notifier: Notifier,
     hand: Arc<AtomicU64>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Site {
@@ -48,14 +50,32 @@ impl Site {
             clock,
         });
         let log = log.unwrap();
+        let notifier = Self::folding(&log, &dir).await;
+        Self { log, notifier, hand, dir }
+    }
+
+    async fn folding(log: &Log, dir: &TempDir) -> Notifier {
         let options = Options {
             dir: dir.path().join("inboxes"),
             settings: Settings::default(),
             resources: Resources::new(1 << 20, 1 << 20),
         };
-        let notifier = Notifier::start(&log, &options, &Handle::current()).unwrap();
+        let notifier = Notifier::start(log, &options, &Handle::current()).unwrap();
         assert_eq!(notifier.inboxes()[0].settled().await, Phase::Serving);
-        Self { log, notifier, hand, _dir: dir }
+        notifier
+    }
+
+    /// Stops the inboxes, makes every entry unreadable, and starts them again.
+    async fn damaged(self) -> Self {
+        let Self { log, notifier, hand, dir } = self;
+        notifier.stop().await;
+        let db = DB::open(&rocksdb::Options::default(), dir.path().join("inboxes/0")).unwrap();
+        let keys: Vec<_> = db.iterator(IteratorMode::Start).map(|row| row.unwrap().0).collect();
+        let entries = keys.into_iter().filter(|key| inbox_entry::decode_key(key).is_ok());
+        assert!(entries.map(|key| db.put(key, [0xff; 3]).unwrap()).count() > 0);
+        drop(db);
+        let notifier = Self::folding(&log, &dir).await;
+        Self { log, notifier, hand, dir }
     }
 
     fn inbox(&self) -> Inbox {
@@ -66,8 +86,8 @@ impl Site {
         Subscription::start(self.inbox(), *self.log.id().as_bytes(), id(sender), start).unwrap()
     }
 
-    /// Tells a sender of these messages, each with its count and its new readers, and waits until the inbox has it.
-    async fn tell(&self, sender: &str, deltas: &[(&str, u32, &[&str])]) {
+    /// Appends deltas of these messages for a sender, each with its count and its new readers.
+    async fn append(&self, sender: &str, deltas: &[(&str, u32, &[&str])]) {
         let records = deltas.iter().map(|(message, read_count, readers)| {
             let receipt = Receipt {
                 conversation: id("c"),
@@ -83,6 +103,11 @@ impl Site {
             NewRecord::new(sender.as_bytes().to_vec(), delta.encode_to_vec())
         });
         self.log.append(Topic::Deltas, 0, records.collect()).await.unwrap();
+    }
+
+    /// As [`Site::append`], and waits until the inbox has it.
+    async fn tell(&self, sender: &str, deltas: &[(&str, u32, &[&str])]) {
+        self.append(sender, deltas).await;
         let (inbox, end) = (self.inbox(), self.log.end_offset(Topic::Deltas, 0));
         until("the inbox has it", FOLD_MAX, async || (inbox.applied_offset() == end).then_some(())).await;
     }
@@ -154,4 +179,41 @@ async fn s34_a_token_of_an_empty_inbox_is_no_old_one() {
         assert_eq!(named(&told), [("m2".to_owned(), vec!["y".to_owned()])]);
     }
     site.notifier.stop().await;
+}
+
+#[tokio::test]
+async fn r7_damage_that_a_stream_meets_seals_its_partition_and_ends_the_other_streams() {
+    let site = Site::start().await;
+    site.tell("ann", &[("m1", 1, &["x"])]).await;
+    let site = site.damaged().await;
+    let mut other = site.subscribe("bob", Start::Now);
+    other.next().await.unwrap();
+    let other = tokio::spawn(async move { other.next().await });
+    let met = site.subscribe("ann", Start::Oldest).next().await;
+    for told in [met, other.await.unwrap()] {
+        let Err(SubscribeError::Unserved(Unserved::Sealed(why))) = told else { panic!("{told:?}") };
+        assert!(why.contains("damaged") && why.contains("rm -r"), "{why}");
+    }
+    is_sealed(&site).await;
+}
+
+#[tokio::test]
+async fn r7_damage_that_an_inbox_meets_seals_its_partition_and_ends_the_streams() {
+    let site = Site::start().await;
+    site.tell("ann", &[("m1", 1, &["x"])]).await;
+    let site = site.damaged().await;
+    let mut stream = site.subscribe("bob", Start::Now);
+    stream.next().await.unwrap();
+    site.append("ann", &[("m1", 2, &["y"])]).await;
+    let told = stream.next().await;
+    assert!(matches!(told, Err(SubscribeError::Unserved(Unserved::Sealed(_)))), "{told:?}");
+    is_sealed(&site).await;
+}
+
+/// It gives no copy that would pass for a good one, and does not fold on.
+async fn is_sealed(site: &Site) {
+    let Phase::Sealed(why) = site.inbox().phase() else { panic!("{:?}", site.inbox().phase()) };
+    let (inbox, dir) = (site.inbox(), site.dir.path().join("copy"));
+    let copied = tokio::task::spawn_blocking(move || inbox.checkpoint(&dir)).await.unwrap();
+    assert!(matches!(&copied, Err(ProjectorError::Sealed(of_copy)) if *of_copy == why), "{copied:?}");
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     id::{ConversationId, UserId},
     limits::DELTA_READERS_MAX,
+    memory::HeapBytes as _,
     outcome::Outcome,
     receipt::Receipt,
     working_set::{ConversationNumber, Position, WorkingSet},
@@ -63,9 +64,13 @@ struct Touched {
     new_readers: Vec<(u32, UserId)>,
 }
 
+/// Bytes of a message that changed, and of its delta, about, beside its new readers.
+const TOUCHED_BYTES: usize = 512;
+
 /// What follows from a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
+    bytes: usize,
     /// For metrics.
     pub counters: Counters,
     touched: BTreeMap<(ConversationNumber, Position), Touched>,
@@ -83,7 +88,11 @@ impl Effects {
     }
 
     fn touch(&mut self, id: &ConversationId, key: (ConversationNumber, Position)) -> &mut Touched {
-        self.touched.entry(key).or_insert_with(|| Touched { conversation: id.clone(), new_readers: Vec::new() })
+        let bytes = &mut self.bytes;
+        self.touched.entry(key).or_insert_with(|| {
+            *bytes += TOUCHED_BYTES;
+            Touched { conversation: id.clone(), new_readers: Vec::new() }
+        })
     }
 
     pub(crate) fn read(
@@ -93,6 +102,8 @@ impl Effects {
         reader: &UserId,
         read_at_s: u32,
     ) {
+        // In a list that grows by doubling, and once more while the deltas are made.
+        self.bytes += 3 * size_of::<(u32, UserId)>() + reader.heap_bytes();
         self.touch(id, key).new_readers.push((read_at_s, reader.clone()));
     }
 
@@ -101,8 +112,18 @@ impl Effects {
     }
 
     pub(crate) fn peer_marked(&mut self, id: &ConversationId, to: &UserId, peer: &UserId, up_to_ms: u64) {
-        let mark = self.marks.entry((id.clone(), peer.clone())).or_insert_with(|| (to.clone(), up_to_ms));
+        let bytes = &mut self.bytes;
+        let mark = self.marks.entry((id.clone(), peer.clone())).or_insert_with(|| {
+            *bytes += TOUCHED_BYTES;
+            (to.clone(), up_to_ms)
+        });
         mark.1 = mark.1.max(up_to_ms);
+    }
+
+    /// Bytes of what follows, and of the deltas that are made of it, about (R8).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many messages changed for their senders.

@@ -32,7 +32,8 @@ impl NewRecord {
     }
 
     /// Bytes of key, value and headers.
-    pub(crate) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.value_bytes().saturating_add(self.key_and_headers_bytes())
     }
 
@@ -97,4 +98,13 @@ pub struct StoredRecord {
     pub value: Option<Bytes>,
     /// Its headers, in the order they were given.
     pub headers: Vec<(String, Bytes)>,
+}
+
+impl StoredRecord {
+    /// Bytes of key, value and headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let bytes = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        bytes(&self.key) + bytes(&self.value) + headers_bytes(&self.headers)
+    }
 }

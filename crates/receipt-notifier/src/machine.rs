@@ -19,8 +19,12 @@ use crate::inbox::{Checkpoint, Inbox};
 
 /// Records of one batch, at most.
 const BATCH_RECORDS_MAX: usize = 4096;
-/// Bytes of one batch, about.
+/// Records of one batch, at least: so few are one however little memory they may take.
+const BATCH_RECORDS_MIN: usize = 64;
+/// Bytes of one batch as it stands in the log, at most.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// What a delta may come to in memory, about: an entry with 100 readers whose ids are as long as may be, and its write.
+const ENTRY_BYTES_MAX: usize = 32 << 10;
 
 pub(crate) struct Machine {
     store: InboxStore,
@@ -103,7 +107,9 @@ impl Projection for Machine {
             answer(done, || Ok(self.store.checkpoint(&dir)?))?;
         }
         let before = self.reader.position();
-        let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;
+        let batch_bytes = self.store.batch_bytes();
+        let records = (batch_bytes / ENTRY_BYTES_MAX).clamp(BATCH_RECORDS_MIN, BATCH_RECORDS_MAX);
+        let records = self.reader.poll(records, BATCH_BYTES_MAX.min(batch_bytes))?;
         if records.is_empty() {
             if self.reader.position() != before {
                 self.publish();

@@ -19,8 +19,8 @@ use crate::{decode, error::ProjectorError, feed::Feed, partition::Offsets};
 
 /// Records of one batch, at most.
 const BATCH_RECORDS_MAX: usize = 8192;
-/// Messages in memory at which a batch is written, even in the middle of a long mark.
-const BATCH_MESSAGES_MAX: usize = 20_000;
+/// What a record comes to beside its bytes, about, where it is a dead letter: four more headers, and the reason twice.
+const RECORD_BYTES: usize = 1024;
 /// How long a batch waits for records that are on their way, at most, and how often it looks.
 const LINGER_MAX: Duration = Duration::from_millis(20);
 const LINGER_STEP: Duration = Duration::from_millis(1);
@@ -51,6 +51,8 @@ pub(crate) struct Folding {
     store: Store,
     feed: Feed,
     fold: Fold,
+    /// Bytes of the records that this batch has so far. Where they are dead letters, they are still in memory.
+    records_bytes: usize,
     /// The record that is being folded.
     in_hand: Option<(Topic, u64)>,
     /// Where it ends, if not at the log's end.
@@ -75,9 +77,9 @@ impl Folding {
                 return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: dir() });
             }
         }
-        let feed = Feed::new(&log, number, applied, to);
+        let feed = Feed::new(&log, number, applied, to, store.batch_bytes());
         let fold = Fold::new(*store.settings(), rows);
-        Ok(Self { log, number, store, feed, fold, in_hand: None, to })
+        Ok(Self { log, number, store, feed, fold, records_bytes: 0, in_hand: None, to })
     }
 
     /// Folds the next batch and writes it; `false`: there was nothing to fold.
@@ -91,7 +93,7 @@ impl Folding {
     ) -> Result<bool, ProjectorError> {
         let mut records = 0;
         let mut linger_until = None;
-        while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
+        while records < BATCH_RECORDS_MAX && !self.is_full() {
             let Some((topic, record)) = self.feed.next()? else {
                 let until = *linger_until.get_or_insert_with(|| Instant::now() + LINGER_MAX);
                 if records == 0 || !self.more_is_on_its_way() || Instant::now() >= until {
@@ -109,6 +111,13 @@ impl Folding {
         Ok(records > 0)
     }
 
+    /// Whether what the batch has in memory has reached its bound (R8): its records, the rows that are loaded or changed,
+    /// and what follows from them. One record may exceed the bound by itself, and no other comes after it.
+    fn is_full(&self) -> bool {
+        let bytes = self.records_bytes + self.fold.rows.bytes() + self.fold.effects.bytes();
+        bytes >= self.store.batch_bytes()
+    }
+
     fn record(
         &mut self,
         topic: Topic,
@@ -117,6 +126,7 @@ impl Folding {
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
         self.in_hand = Some((topic, record.offset));
+        self.records_bytes += record.bytes() + RECORD_BYTES;
         if topic == Topic::Conversations {
             self.fold.take_conversations(decode::conversations(self.log.partitions(), self.number, record));
         } else {
@@ -134,7 +144,7 @@ impl Folding {
                 Advance::Done(outcome) => return Ok(outcome),
                 Advance::Needs(needs) => self.store.load(&needs, &mut self.fold.rows)?,
                 Advance::Stepped => {
-                    if self.fold.rows.messages.len() >= BATCH_MESSAGES_MAX && self.fold.may_pause() {
+                    if self.is_full() && self.fold.may_pause() {
                         let applied = self.applied();
                         self.write(Offsets { reads: applied.reads + 1, ..applied }, ends, stopped)?;
                         ends.paused(applied);
@@ -154,6 +164,7 @@ impl Folding {
     ) -> Result<(), ProjectorError> {
         ends.follows(std::mem::take(&mut self.fold.effects), &self.fold.rows, holds, stopped)?;
         self.store.commit(&mut self.fold.rows)?;
+        self.records_bytes = 0;
         Ok(())
     }
 
@@ -198,3 +209,6 @@ impl Folding {
         at.reads < end.reads.min(to.reads) || at.conversations < end.conversations.min(to.conversations)
     }
 }
+
+#[cfg(test)]
+mod tests;

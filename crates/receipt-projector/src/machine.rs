@@ -16,7 +16,8 @@ use receipt_store::{Resources, Store, StoreError};
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    append, dead_letter, deltas,
+    append::Appending,
+    dead_letter, deltas,
     error::ProjectorError,
     folding::{Ends, Folding},
     partition::{Offsets, Partition, Phase, Request},
@@ -303,15 +304,15 @@ impl Ends for Live {
         holds: Offsets,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
-        let deltas = effects.deltas(rows);
-        let mut batches = deltas::batches(&self.log, self.partition.number(), holds, &deltas);
-        if !self.dead_letters.is_empty() {
-            batches.push((Topic::DeadLetter, self.partition.number(), std::mem::take(&mut self.dead_letters)));
+        let (number, deltas) = (self.partition.number(), effects.deltas(rows));
+        let count_of_deltas = deltas.len();
+        let mut appending = Appending::new(&self.log, stopped);
+        deltas::append(&mut appending, &self.log, number, holds, deltas)?;
+        for letter in std::mem::take(&mut self.dead_letters) {
+            appending.add(Topic::DeadLetter, number, letter)?;
         }
-        if !batches.is_empty() {
-            append::until_taken(&self.log, batches, stopped)?;
-        }
-        count(&effects, deltas.len());
+        appending.append()?;
+        count(&effects, count_of_deltas);
         Ok(())
     }
 

@@ -120,7 +120,8 @@ impl Api {
         }
     }
 
-    async fn stopped(&self) {
+    /// Returns when a call that waits must not wait any longer, as the server is to stop.
+    pub(crate) async fn stopped(&self) {
         let mut stopping = self.stopping.clone();
         // Nobody to say so is no reason to stop.
         if stopping.wait_for(|stopping| *stopping).await.is_err() {

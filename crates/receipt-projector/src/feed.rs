@@ -51,7 +51,8 @@ impl Feed {
     pub(crate) fn new(log: &Log, partition: u32, from: Offsets, to: Option<Offsets>, batch_bytes: usize) -> Self {
         let bytes = AHEAD_BYTES_MAX.min(batch_bytes / AHEAD_PART);
         let to = to.unwrap_or(Offsets { conversations: u64::MAX, reads: u64::MAX });
-        let side = |topic, from, to| Side { reader: log.reader(topic, partition, from), ahead: VecDeque::new(), bytes, to };
+        let side =
+            |topic, from, to| Side { reader: log.reader(topic, partition, from), ahead: VecDeque::new(), bytes, to };
         Self {
             conversations: side(Topic::Conversations, from.conversations, to.conversations),
             reads: side(Topic::Reads, from.reads, to.reads),

@@ -87,7 +87,8 @@ fn r7_a_panic_of_the_fold_seals_its_partition_answers_who_waits_and_leaves_the_o
 fn rebuild(dir: &Path, log: &receipt_log::Log, runtime: &Runtime, partition: &Partition) {
     let (_stop, stopped) = watch::channel(false);
     let (resources, dir) = (Resources::new(8 << 20, 8 << 20), dir.join("aside"));
-    let aside = Aside { log, resources: &resources, dir: &dir, runtime: runtime.handle(), stopped: &stopped, snapshots: None };
+    let aside =
+        Aside { log, resources: &resources, dir: &dir, runtime: runtime.handle(), stopped: &stopped, snapshots: None };
     aside.rebuild_live(partition, |_| {}).unwrap();
 }
 

@@ -116,7 +116,9 @@ impl Fold {
         let mut chunks = std::collections::BTreeMap::<u32, ReadChunk>::new();
         for read in list {
             chunks.entry(chunk_of(read.ordinal)).or_default().join(read);
-            self.rows.time_changes.push(key, TimeChange { ordinal: read.ordinal, before_s: None, now_s: read.read_at_s });
+            self.rows
+                .time_changes
+                .push(key, TimeChange { ordinal: read.ordinal, before_s: None, now_s: read.read_at_s });
         }
         for (chunk, row) in chunks {
             self.rows.reads.put((key.0, key.1, chunk), row);

@@ -38,13 +38,14 @@ impl Backlog {
         Self { dir, log: Log::open_embedded(options).unwrap() }
     }
 
-    fn append(&self, topic: Topic, records: impl IntoIterator<Item = (String, Vec<u8>)>) {
+    async fn append(&self, topic: Topic, records: impl IntoIterator<Item = (String, Vec<u8>)>) {
         let records: Vec<_> = records.into_iter().map(|(key, value)| NewRecord::new(key, value)).collect();
-        self.log.append_blocking(topic, 0, records).unwrap();
+        self.log.append(topic, 0, records).await.unwrap();
     }
 
-    fn event(&self, event: &v1::ConversationEvent) {
-        self.append(Topic::Conversations, [(event.conversation_id.clone(), event.encode_to_vec())]);
+    async fn events(&self, events: impl IntoIterator<Item = v1::ConversationEvent>) {
+        let records = events.into_iter().map(|event| (event.conversation_id.clone(), event.encode_to_vec()));
+        self.append(Topic::Conversations, records).await;
     }
 
     /// Folds it; the server, and the most memory that was resident at a time, in MiB.
@@ -62,6 +63,11 @@ impl Backlog {
     }
 }
 
+/// How many times as much as usual is in a backlog.
+fn times() -> usize {
+    std::env::var("RECEIPT_BACKLOG").map_or(1, |times| times.parse().unwrap())
+}
+
 fn within_bounds(resident_mib: u64) {
     assert!(resident_mib < RESIDENT_MAX_MIB, "{resident_mib} MiB");
 }
@@ -74,14 +80,14 @@ fn members(count: usize, long: bool) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r8_many_large_dead_letters_are_not_in_memory_at_once() {
-    const POISON: usize = 450;
+    let poison = 450 * times();
     let backlog = Backlog::new();
     // Of a group that was never created, 900 kB each.
     let event = events::members_added("nobody", &members(8_700, true));
     let value = event.encode_to_vec();
     assert!((880_000..1_000_000).contains(&value.len()), "{}", value.len());
-    for _ in 0..POISON {
-        backlog.append(Topic::Conversations, [("nobody".to_owned(), value.clone())]);
+    for _ in 0..poison {
+        backlog.append(Topic::Conversations, [("nobody".to_owned(), value.clone())]).await;
     }
     let (server, _dir, resident_mib) = backlog.folded().await;
     within_bounds(resident_mib);
@@ -92,17 +98,18 @@ async fn r8_many_large_dead_letters_are_not_in_memory_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r8_many_large_groups_are_not_in_memory_at_once() {
-    const GROUPS: usize = 100;
+    let groups = 100 * times();
     let backlog = Backlog::new();
     let members = members(10_000, false);
-    for n in 0..GROUPS {
-        backlog.event(&events::group_created(&format!("g{n}"), "public", &members));
-        backlog.event(&events::sent_to_all(&format!("g{n}"), "m", &members[0]));
+    for n in 0..groups {
+        let id = format!("g{n}");
+        let events = [events::group_created(&id, "public", &members), events::sent_to_all(&id, "m", &members[0])];
+        backlog.events(events).await;
     }
     let (server, _dir, resident_mib) = backlog.folded().await;
     within_bounds(resident_mib);
     let asked = v1::GetMessageReadReceiptsRequest {
-        messages: vec![events::message_ref("g0", "m"), events::message_ref(&format!("g{}", GROUPS - 1), "m")],
+        messages: vec![events::message_ref("g0", "m"), events::message_ref(&format!("g{}", groups - 1), "m")],
         ..Default::default()
     };
     let answer = server.receipts().get_message_read_receipts(asked).await.unwrap().into_inner();
@@ -123,10 +130,10 @@ async fn r8_marks_in_a_group_of_100_000_are_not_in_memory_at_once() {
     let backlog = Backlog::new();
     let members = members(MEMBERS, false);
     let (first, others) = members.split_at(10_000);
-    backlog.event(&events::group_created("crowd", "public", first));
-    others.chunks(10_000).for_each(|some| backlog.event(&events::members_added("crowd", some)));
+    backlog.events([events::group_created("crowd", "public", first)]).await;
+    backlog.events(others.chunks(10_000).map(|some| events::members_added("crowd", some))).await;
     let messages: Vec<_> = (0..MESSAGES).map(|n| format!("m{n}")).collect();
-    messages.iter().for_each(|message| backlog.event(&events::sent_to_all("crowd", message, &members[0])));
+    backlog.events(messages.iter().map(|message| events::sent_to_all("crowd", message, &members[0]))).await;
     let read = |reader: &str, target| {
         let conversation_id = "crowd".to_owned();
         let event =
@@ -136,11 +143,11 @@ async fn r8_marks_in_a_group_of_100_000_are_not_in_memory_at_once() {
     for reader in &members[1..=READERS] {
         let some = messages.chunks(100);
         let reads = some.map(|some| read(reader, Target::Messages(v1::MessageIds { message_ids: some.to_vec() })));
-        backlog.append(Topic::Reads, reads);
+        backlog.append(Topic::Reads, reads).await;
     }
     let last = messages.last().unwrap();
     let marks = (0..MARKS).map(|n| read(&members[n * 1_024 + 300], Target::UpToMessageId(last.clone())));
-    backlog.append(Topic::Reads, marks);
+    backlog.append(Topic::Reads, marks).await;
     let (server, _dir, resident_mib) = backlog.folded().await;
     within_bounds(resident_mib);
     let asked = v1::GetMessageReadReceiptsRequest {

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     api::{self, Api, blocking},
     deadline::Deadline,
-    error,
+    error, panics,
     token::Positions,
 };
 
@@ -42,7 +42,7 @@ pub(crate) async fn set_policy(
         log.append_many(batches).await
     });
     let appended = tokio::time::timeout_at(deadline.instant(), append).await.map_err(|_| error::log_slow())?;
-    let appended = appended.map_err(|_| error::internal("the call did not end well"))?;
+    let appended = appended.map_err(panics::joined)?;
     let appended = appended.map_err(|error| error::log(&error))?;
     let mut positions = Positions::default();
     for (partition, records) in (0..).zip(appended) {
@@ -105,6 +105,9 @@ fn status(log: &Log, partition: &Partition) -> v1::PartitionStatus {
         Some((Ok(progress), durable, disk_bytes)) => (progress, durable, disk_bytes),
         Some((Err(error), durable, disk_bytes)) => {
             tracing::error!(partition = number, %error, "the store could not be read");
+            if error.is_corruption() {
+                partition.seal(error);
+            }
             (Progress::default(), durable, disk_bytes)
         }
     };

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tonic::Status;
 
 use crate::{
-    as_of::Asking, deadline::Deadline, error, read_log, replays::Replays, serve::Context, snapshots::Snapshots,
+    as_of::Asking, deadline::Deadline, error, panics, read_log, replays::Replays, serve::Context, snapshots::Snapshots,
     streams::Streams, token::Positions,
 };
 
@@ -120,7 +120,8 @@ impl Api {
         }
     }
 
-    async fn stopped(&self) {
+    /// Returns when a call that waits must not wait any longer, as the server is to stop.
+    pub(crate) async fn stopped(&self) {
         let mut stopping = self.stopping.clone();
         // Nobody to say so is no reason to stop.
         if stopping.wait_for(|stopping| *stopping).await.is_err() {
@@ -134,13 +135,7 @@ impl Api {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(why) => {
-            tracing::error!(%why, "a call did not end well");
-            Err(error::internal("the call did not end well"))
-        }
-    }
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|why| Err(panics::joined(why)))
 }
 
 /// Asks one moment of a partition, and tells how far it was folded then.
@@ -149,15 +144,17 @@ pub(crate) fn ask<T>(
     question: impl FnOnce(&mut View<'_>) -> Result<T, StoreError>,
 ) -> Result<(T, Offsets), Status> {
     let number = partition.number();
-    let answer = partition.serve(|store| ask_store(store, question));
-    let answer = answer.map_err(|why| error::unserved(number, &why))?;
-    answer.map_err(|error| {
-        let status = error::store(number, &error);
-        if error.is_corruption() {
-            partition.seal(error);
-        }
-        status
-    })
+    let answer = partition.serve(|store| {
+        ask_store(store, question).map_err(|error| {
+            let status = error::store(number, &error);
+            if error.is_corruption() {
+                // While it has the store, so that it is not the one exchanged for it that is sealed.
+                partition.seal(error);
+            }
+            status
+        })
+    });
+    answer.map_err(|why| error::unserved(number, &why))?
 }
 
 /// Asks one moment of a store, and tells how far it was folded then.

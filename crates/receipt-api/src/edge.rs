@@ -15,7 +15,7 @@ use tonic::{
     server::NamedService,
 };
 
-use crate::{deadline::Deadline, error};
+use crate::{deadline::Deadline, error, panics};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 
@@ -48,7 +48,10 @@ where
         let method = path.rsplit_once('/').map_or(path, |(_, method)| method).to_owned();
         let call = self.0.call(request);
         Box::pin(async move {
-            let response = call.await?;
+            let response = match panics::caught(call).await {
+                Ok(response) => response?,
+                Err(panicked) => panicked.into_http(),
+            };
             let failed = Status::from_header_map(response.headers());
             let response = match failed.as_ref().and_then(explained) {
                 Some(status) => status.into_http(),

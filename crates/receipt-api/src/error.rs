@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
+use metrics::counter;
 use receipt_domain::{answer::Unanswerable, limits::REQUEST_MAX_BYTES};
 use receipt_log::{ErrorKind, LogError};
 use receipt_projector::{ProjectorError, Unserved};
@@ -336,6 +337,15 @@ pub(crate) fn replay(error: &ProjectorError) -> Status {
 pub(crate) fn store(partition: u32, error: &StoreError) -> Status {
     tracing::error!(partition, %error, "query failed");
     internal("the state could not be read")
+}
+
+/// A call that panicked: a defect of this program.
+pub(crate) fn panicked(why: &str) -> Status {
+    tracing::error!(why, "a call panicked");
+    counter!("receiptd_panics_total", "thread" => "call").increment(1);
+    let message = "the call panicked: this is a defect of receiptd, whose log has the cause; what it sent may or may not \
+                   be in the log";
+    Problem::new(Code::Internal, ErrorReason::Panicked, message).into()
 }
 
 /// A defect of this program, or of the machine.

@@ -16,6 +16,7 @@ mod error;
 mod health;
 mod members;
 mod message;
+mod panics;
 mod publish;
 mod read_log;
 mod receipts;

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    api::{Api, blocking},
-    error,
+    api::{Api, NotReached},
+    deadline::Deadline,
+    error, panics,
     streams::Place,
 };
 
@@ -24,6 +25,7 @@ pub(crate) async fn subscribe(
     api: &Api,
     request: Request<v1::SubscribeMessageReadReceiptsRequest>,
 ) -> Result<Response<Responses>, Status> {
+    let deadline = Deadline::of(&request);
     let v1::SubscribeMessageReadReceiptsRequest { user_id, start } = request.into_inner();
     let user = receipt_proto::user_id("user_id", &user_id).map_err(error::invalid)?;
     let start = match start {
@@ -38,9 +40,11 @@ pub(crate) async fn subscribe(
     let inbox = inbox.ok_or_else(|| error::unserved(number, &receipt_projector::Unserved::CatchingUp))?;
     let place = api.streams.take(&user)?;
     let log_id = *api.log.id().as_bytes();
-    // An old token may have to be looked up in the log.
-    let start = move || Subscription::start(inbox, log_id, user, start).map_err(|why| failed(number, &why));
-    let subscription = blocking(start).await?;
+    let subscription = tokio::select! {
+        subscription = Subscription::start(inbox, log_id, user, start, deadline.instant()) => subscription,
+        () = api.stopped() => Err(SubscribeError::Unserved(receipt_projector::Unserved::Stopped)),
+    };
+    let subscription = subscription.map_err(|why| failed(number, &why))?;
     let live = Live { subscription, number, stopping: api.stopping(), _place: place };
     Ok(Response::new(Box::pin(stream::unfold(State::Live(Box::new(live)), step))))
 }
@@ -70,7 +74,10 @@ async fn step(state: State) -> Step {
     };
     let Live { subscription, number, stopping, .. } = &mut *live;
     let told = tokio::select! {
-        told = subscription.next() => told,
+        told = panics::caught(subscription.next()) => match told {
+            Ok(told) => told,
+            Err(panicked) => return Some((Err(panicked), State::Ended)),
+        },
         _ = stopping.wait_for(|stopping| *stopping) => {
             Err(SubscribeError::Unserved(receipt_projector::Unserved::Stopped))
         }
@@ -102,6 +109,8 @@ fn failed(number: u32, why: &SubscribeError) -> Status {
     match why {
         SubscribeError::ForeignToken => error::resume_token("is another user's"),
         SubscribeError::Unserved(why) => error::unserved(number, why).into(),
+        SubscribeError::Behind => error::not_reached(number, &NotReached::Behind).into(),
+        SubscribeError::Log(why) => error::unread(why),
         SubscribeError::Store(why) => error::store(number, why),
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
-use crate::api::Api;
+use crate::api::{Api, blocking};
 
 /// Responses that wait for a client.
 const WAITING_MAX: usize = 16;
@@ -63,11 +63,37 @@ pub(crate) fn stream<T: Send + 'static>(
         }
         stop.send_replace(true);
     });
-    tokio::task::spawn_blocking(move || {
-        let teller = Teller { responses: told, stopped };
-        if let Err(why) = work(&teller) {
-            let _ = teller.responses.blocking_send(Err(why));
-        }
-    });
+    tokio::spawn(run(told, stopped, work));
     Response::new(Box::pin(ReceiverStream::new(responses)))
+}
+
+/// Runs it on a thread that may wait. Its error is the last response, also where it panicked.
+async fn run<T: Send + 'static>(
+    responses: mpsc::Sender<Result<T, Status>>,
+    stopped: watch::Receiver<bool>,
+    work: impl FnOnce(&Teller<T>) -> Result<(), Status> + Send + 'static,
+) {
+    let teller = Teller { responses: responses.clone(), stopped };
+    if let Err(why) = blocking(move || work(&teller)).await {
+        let _ = responses.send(Err(why)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn r7_a_call_that_panics_ends_with_an_error_and_not_as_if_it_were_done() {
+        let (responses, mut told) = mpsc::channel(1);
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(run(responses, stopped, |teller| {
+            teller.tell(7);
+            panic!("on purpose")
+        }));
+        assert_eq!(told.recv().await.unwrap().unwrap(), 7);
+        let status = told.recv().await.expect("no end without a word").unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Internal);
+        assert!(told.recv().await.is_none());
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     audience::NewlyLeft,
     id::{ConversationId, UserId},
     limits::DELTA_READERS_MAX,
+    memory::HeapBytes as _,
     outcome::Outcome,
     readers::Reader,
     receipt::Receipt,
@@ -85,9 +86,13 @@ impl Touched {
     }
 }
 
+/// Bytes of a message that changed, and of its delta, about, beside its new readers.
+const TOUCHED_BYTES: usize = 512;
+
 /// What follows from a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
+    bytes: usize,
     /// For metrics.
     pub counters: Counters,
     touched: BTreeMap<(ConversationNumber, Position), Touched>,
@@ -105,10 +110,10 @@ impl Effects {
     }
 
     fn touch(&mut self, id: &ConversationId, key: (ConversationNumber, Position)) -> &mut Touched {
-        self.touched.entry(key).or_insert_with(|| Touched {
-            conversation: id.clone(),
-            new_readers: Vec::new(),
-            earlier: Vec::new(),
+        let bytes = &mut self.bytes;
+        self.touched.entry(key).or_insert_with(|| {
+            *bytes += TOUCHED_BYTES;
+            Touched { conversation: id.clone(), new_readers: Vec::new(), earlier: Vec::new() }
         })
     }
 
@@ -119,6 +124,8 @@ impl Effects {
         reader: &UserId,
         read: Reader,
     ) {
+        // In a list that grows by doubling, and once more while the deltas are made.
+        self.bytes += 3 * size_of::<(u32, u32, UserId)>() + reader.heap_bytes();
         self.touch(id, key).new_readers.push((read.read_at_s, read.ordinal, reader.clone()));
     }
 
@@ -137,8 +144,18 @@ impl Effects {
     }
 
     pub(crate) fn peer_marked(&mut self, id: &ConversationId, to: &UserId, peer: &UserId, up_to_ms: u64) {
-        let mark = self.marks.entry((id.clone(), peer.clone())).or_insert_with(|| (to.clone(), up_to_ms));
+        let bytes = &mut self.bytes;
+        let mark = self.marks.entry((id.clone(), peer.clone())).or_insert_with(|| {
+            *bytes += TOUCHED_BYTES;
+            (to.clone(), up_to_ms)
+        });
         mark.1 = mark.1.max(up_to_ms);
+    }
+
+    /// Bytes of what follows, and of the deltas that are made of it, about (R8).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many messages changed for their senders.

@@ -8,6 +8,7 @@ pub mod fold;
 pub mod id;
 pub mod inbox;
 pub mod limits;
+pub mod memory;
 pub mod outcome;
 pub mod readers;
 pub mod receipt;

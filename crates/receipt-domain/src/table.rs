@@ -1,16 +1,27 @@
 //! Rows in memory: those that a batch has loaded or written, over those that stand in the store.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     hash::{BuildHasher, Hash, RandomState},
     ops::RangeInclusive,
 };
+
+use crate::memory::HeapBytes;
+
+/// A table that had more slots than this gives their memory back when it is settled: tables that are large one after the
+/// other must not add up.
+const SLOTS_KEPT: usize = 16_384;
 
 /// A row, or its known absence.
 #[derive(Clone)]
 struct Slot<V> {
     value: Option<V>,
     dirty: bool,
+}
+
+/// Bytes of a row in a map, about: maps grow by doubling, and trees are filled by two thirds.
+fn row_bytes<K: HeapBytes, V: HeapBytes>(key: &K, value: Option<&V>) -> usize {
+    size_of::<(K, Slot<V>)>() * 3 / 2 + key.heap_bytes() + value.map_or(0, HeapBytes::heap_bytes)
 }
 
 /// A row that the working set does not know of: it must be loaded first.
@@ -21,14 +32,16 @@ pub struct Unloaded;
 #[derive(Clone)]
 pub struct Table<K, V, S = RandomState> {
     slots: HashMap<K, Slot<V>, S>,
+    /// Of the rows when they were loaded or put, about; not of what they have grown by since.
+    bytes: usize,
     complete: bool,
 }
 
-impl<K: Hash + Eq + Clone, V, S: BuildHasher + Default> Table<K, V, S> {
+impl<K: Hash + Eq + Clone + HeapBytes, V: HeapBytes, S: BuildHasher + Default> Table<K, V, S> {
     /// An empty table; a `complete` one has no store below it, so what it does not hold does not exist.
     #[must_use]
     pub fn new(complete: bool) -> Self {
-        Self { slots: HashMap::default(), complete }
+        Self { slots: HashMap::default(), bytes: 0, complete }
     }
 
     /// The row.
@@ -67,17 +80,22 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher + Default> Table<K, V, S> {
 
     /// Writes the row.
     pub fn put(&mut self, key: K, value: V) {
+        self.bytes += row_bytes(&key, Some(&value));
         self.slots.insert(key, Slot { value: Some(value), dirty: true });
     }
 
     /// Deletes the row.
     pub fn delete(&mut self, key: &K) {
+        self.bytes += row_bytes::<K, V>(key, None);
         self.slots.insert(key.clone(), Slot { value: None, dirty: true });
     }
 
     /// Takes in what the store has under a key; what the batch has written stands.
     pub fn load(&mut self, key: K, value: Option<V>) {
-        self.slots.entry(key).or_insert(Slot { value, dirty: false });
+        if let Entry::Vacant(vacant) = self.slots.entry(key) {
+            self.bytes += row_bytes(vacant.key(), value.as_ref());
+            vacant.insert(Slot { value, dirty: false });
+        }
     }
 
     /// What was written since the last call, in no order.
@@ -95,16 +113,10 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher + Default> Table<K, V, S> {
         self.slots.iter().filter_map(|(key, slot)| Some((key, slot.value.as_ref()?)))
     }
 
-    /// How many rows and absences are known.
+    /// Bytes that it takes, about; a row that was put twice counts twice.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Whether nothing is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What is written is in the store now. Only a table without a store below it keeps its rows.
@@ -113,6 +125,11 @@ impl<K: Hash + Eq + Clone, V, S: BuildHasher + Default> Table<K, V, S> {
             for slot in self.slots.values_mut() {
                 slot.dirty = false;
             }
+            return;
+        }
+        self.bytes = 0;
+        if self.slots.capacity() > SLOTS_KEPT {
+            self.slots = HashMap::default();
         } else {
             self.slots.clear();
         }
@@ -131,14 +148,18 @@ struct Group<K, V> {
 #[derive(Clone)]
 pub struct RangeTable<P, K, V, S = RandomState> {
     groups: HashMap<P, Group<K, V>, S>,
+    /// Of the rows that were loaded or set, about.
+    bytes: usize,
     complete: bool,
 }
 
-impl<P: Hash + Eq + Clone, K: Ord + Copy, V, S: BuildHasher + Default> RangeTable<P, K, V, S> {
+impl<P: Hash + Eq + Clone + HeapBytes, K: Ord + Copy + HeapBytes, V: HeapBytes, S: BuildHasher + Default>
+    RangeTable<P, K, V, S>
+{
     /// An empty table; a `complete` one has no store below it.
     #[must_use]
     pub fn new(complete: bool) -> Self {
-        Self { groups: HashMap::default(), complete }
+        Self { groups: HashMap::default(), bytes: 0, complete }
     }
 
     /// Whether the range below the prefix is loaded.
@@ -173,17 +194,30 @@ impl<P: Hash + Eq + Clone, K: Ord + Copy, V, S: BuildHasher + Default> RangeTabl
     }
 
     fn set(&mut self, prefix: &P, key: K, value: Option<V>) {
+        self.bytes += row_bytes(&key, value.as_ref());
         self.group(prefix).rows.insert(key, Slot { value, dirty: true });
     }
 
     fn group(&mut self, prefix: &P) -> &mut Group<K, V> {
-        self.groups.entry(prefix.clone()).or_insert_with(|| Group { loaded: None, rows: BTreeMap::new() })
+        let bytes = &mut self.bytes;
+        self.groups.entry(prefix.clone()).or_insert_with(|| {
+            *bytes += size_of::<(P, Group<K, V>)>() * 3 / 2 + prefix.heap_bytes();
+            Group { loaded: None, rows: BTreeMap::new() }
+        })
+    }
+
+    /// Bytes that it takes, about; a row that was set twice counts twice.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes in what the store has in a range; what the batch has written stands.
     pub fn load(&mut self, prefix: &P, range: RangeInclusive<K>, rows: impl IntoIterator<Item = (K, V)>) {
+        let mut bytes = 0;
         let group = self.group(prefix);
         for (key, value) in rows {
+            bytes += row_bytes(&key, Some(&value));
             group.rows.entry(key).or_insert(Slot { value: Some(value), dirty: false });
         }
         let (from, to) = range.into_inner();
@@ -191,6 +225,7 @@ impl<P: Hash + Eq + Clone, K: Ord + Copy, V, S: BuildHasher + Default> RangeTabl
             Some((a, b)) => (a.min(from), b.max(to)),
             None => (from, to),
         });
+        self.bytes += bytes;
     }
 
     /// What was written or deleted since the last call, in no order of prefixes.
@@ -204,7 +239,12 @@ impl<P: Hash + Eq + Clone, K: Ord + Copy, V, S: BuildHasher + Default> RangeTabl
     /// What is written is in the store now. Only a table without a store below it keeps its rows.
     pub fn settle(&mut self) {
         if !self.complete {
-            self.groups.clear();
+            self.bytes = 0;
+            if self.groups.capacity() > SLOTS_KEPT {
+                self.groups = HashMap::default();
+            } else {
+                self.groups.clear();
+            }
             return;
         }
         for group in self.groups.values_mut() {

@@ -10,6 +10,7 @@ use rustc_hash::FxBuildHasher;
 use crate::{
     event::Policy,
     id::{ConversationId, GroupType, MessageId, UserId},
+    memory::HeapBytes as _,
     readers::{ActiveChunk, ReadChunk},
     state::{
         Conversation, Cursor, LeaveEntry, Member, Membership, Message, Progress, Stub, Sweep, TimeMark, WaitingRead,
@@ -75,6 +76,34 @@ pub struct TimeChange {
     pub before_s: Option<u32>,
     /// Its read time now, in seconds.
     pub now_s: u32,
+}
+
+/// The changes of large read sets that a batch has made.
+#[derive(Debug, Clone, Default)]
+pub struct TimeChanges {
+    by_message: HashMap<(ConversationNumber, Position), Vec<TimeChange>, FxBuildHasher>,
+    /// About.
+    bytes: usize,
+}
+
+impl TimeChanges {
+    /// Adds one to those of a message.
+    pub fn push(&mut self, message: (ConversationNumber, Position), change: TimeChange) {
+        // In a list that grows by doubling, and once more in the write.
+        self.bytes += 3 * size_of::<TimeChange>();
+        self.by_message.entry(message).or_default().push(change);
+    }
+
+    /// Those of each message, in the order they were made.
+    pub fn iter(&self) -> impl Iterator<Item = (&(ConversationNumber, Position), &Vec<TimeChange>)> {
+        self.by_message.iter()
+    }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.by_message.clear();
+        self.bytes = 0;
+    }
 }
 
 /// The policy in force, ready to be asked.
@@ -145,7 +174,9 @@ pub struct WorkingSet {
     /// By the time they were sent, in milliseconds, and position: the log time at them.
     pub unread: RangeTable<(ConversationNumber, u32), (u64, Position), u64, FxBuildHasher>,
     /// Changes of large read sets, in the order they were made.
-    pub time_changes: HashMap<(ConversationNumber, Position), Vec<TimeChange>, FxBuildHasher>,
+    pub time_changes: TimeChanges,
+    /// Bytes of `new_policies`, about.
+    policies_bytes: usize,
 }
 
 impl WorkingSet {
@@ -179,7 +210,8 @@ impl WorkingSet {
             waiting: RangeTable::new(complete),
             time_marks: RangeTable::new(complete),
             unread: RangeTable::new(complete),
-            time_changes: HashMap::default(),
+            time_changes: TimeChanges::default(),
+            policies_bytes: 0,
         }
     }
 
@@ -200,5 +232,28 @@ impl WorkingSet {
         self.time_marks.settle();
         self.unread.settle();
         self.time_changes.clear();
+        self.policies_bytes = 0;
+    }
+
+    /// Notes a policy event, which is the next one.
+    pub fn add_policy(&mut self, policy: Policy) {
+        self.policies_bytes += size_of::<(u64, Policy)>() + policy.heap_bytes();
+        self.new_policies.push((self.progress.policies, policy));
+    }
+
+    /// Bytes of the rows in memory, about (R8).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let points = self.conversations.bytes()
+            + self.memberships.bytes()
+            + self.members.bytes()
+            + self.active.bytes()
+            + self.stubs.bytes()
+            + self.messages.bytes()
+            + self.reads.bytes()
+            + self.cursors.bytes()
+            + self.sweeps.bytes();
+        let ranges = self.leaves.bytes() + self.waiting.bytes() + self.time_marks.bytes() + self.unread.bytes();
+        points + ranges + self.policies_bytes + self.time_changes.bytes
     }
 }

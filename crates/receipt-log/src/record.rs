@@ -36,8 +36,9 @@ impl NewRecord {
         NewRecord { key: Some(key.into()), value: Some(value.into()), headers: Vec::new() }
     }
 
-    /// Bytes that it takes in memory, about.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes that it takes in memory, about. Empty headers count too.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         memory_bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 
@@ -121,4 +122,13 @@ pub struct StoredRecord {
     /// On Kafka, the leader epoch that it was written under: with its offset it names this record, even where the partition
     /// loses its end and grows again. `None` where there is none, as in the embedded log.
     pub leader_epoch: Option<u32>,
+}
+
+impl StoredRecord {
+    /// Bytes of key, value and headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let bytes = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        bytes(&self.key) + bytes(&self.value) + headers_bytes(&self.headers)
+    }
 }

@@ -3,15 +3,19 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use receipt_domain::inbox::InboxProgress;
-use receipt_log::{Log, Topic};
+use receipt_log::{ErrorKind, Log, LogError, Topic};
 use receipt_projector::{Done, Phase, ProjectorError, Requests, Unserved};
-use receipt_store::InboxStore;
-use tokio::sync::watch;
+use receipt_store::{InboxStore, StoreError};
+use tokio::{sync::watch, time::Instant};
 
-use crate::wakeups::Wakeups;
+use crate::{subscription::SubscribeError, wakeups::Wakeups};
+
+/// When to ask a log again that did not answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
@@ -95,18 +99,90 @@ impl Inbox {
         }
     }
 
-    /// When the first delta from an offset on arrived, in milliseconds; `None` where the log has it no more.
-    pub(crate) fn delta_arrival_ms(&self, offset: u64) -> Option<u64> {
-        let records = self.0.log.read(Topic::Deltas, self.number(), offset, 1, usize::MAX);
-        records.ok()?.first()?.timestamp_ms
+    /// Whether some of what came from an offset on may be gone, of a subscriber who has been notified of all before it, up
+    /// to a log time. Only what came after that can have been missed: a partition may have been quiet since long before.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    pub(crate) async fn has_lost(
+        &self,
+        offset: u64,
+        log_time_ms: u64,
+        progress: &InboxProgress,
+    ) -> Result<bool, SubscribeError> {
+        let now_ms = progress.log_time_ms;
+        let Some(settings) = self.store().map(InboxStore::settings).copied() else { return Ok(false) };
+        if offset >= progress.offset || settings.keeps(log_time_ms, now_ms) {
+            return Ok(false);
+        }
+        let arrival_ms = self.first_delta(offset).await?.ok().flatten();
+        Ok(arrival_ms.is_none_or(|arrival_ms| !settings.keeps(arrival_ms, now_ms)))
+    }
+
+    /// Waits until all before an offset is applied, no longer than until the deadline. `false`: the log itself ends before
+    /// it.
+    ///
+    /// # Errors
+    /// If it does not serve, stops to, or the deadline has passed.
+    pub(crate) async fn reaches(&self, offset: u64, deadline: Instant) -> Result<bool, SubscribeError> {
+        let mut state = self.0.state.subscribe();
+        let reached = state.wait_for(|state| state.applied_offset >= offset || state.phase != Phase::Serving);
+        let ends_before = async {
+            loop {
+                match self.first_delta(offset).await {
+                    Ok(Err(LogError::PastEnd { .. })) => return Ok(()),
+                    // It has it, and the inbox will.
+                    Ok(_) => std::future::pending().await,
+                    // It does not answer yet.
+                    Err(SubscribeError::Log(_)) => tokio::time::sleep(ASK_AGAIN).await,
+                    Err(why) => return Err(why),
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = reached => {}
+            ended = ends_before => return ended.map(|()| false),
+            () = tokio::time::sleep_until(deadline) => return Err(SubscribeError::Behind),
+        }
+        self.serving().map(|_| true).map_err(SubscribeError::Unserved)
+    }
+
+    /// When the first delta from an offset on arrived, in milliseconds, if there is one; else why the log has none there.
+    /// Asks the log itself.
+    async fn first_delta(&self, offset: u64) -> Result<Result<Option<u64>, LogError>, SubscribeError> {
+        let (log, number) = (self.0.log.clone(), self.number());
+        let read = tokio::task::spawn_blocking(move || log.read(Topic::Deltas, number, offset, 1, usize::MAX)).await;
+        match read {
+            Ok(Ok(records)) => Ok(Ok(records.first().and_then(|record| record.timestamp_ms))),
+            Ok(Err(error)) if error.kind() == ErrorKind::Retry => Err(error.into()),
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(why) => match why.try_into_panic() {
+                Ok(payload) => std::panic::resume_unwind(payload),
+                Err(_) => Err(SubscribeError::Unserved(Unserved::Stopped)),
+            },
+        }
+    }
+
+    /// Seals the partition where a stream found its store damaged (R7); else the error as it is.
+    pub(crate) fn unreadable(&self, error: StoreError) -> SubscribeError {
+        let Some(store) = self.store().filter(|_| error.is_corruption()) else { return error.into() };
+        let why = ProjectorError::from(error).seals_inboxes(store.dir());
+        self.ended(Phase::Sealed(why.clone()));
+        self.0.requests.wake();
+        SubscribeError::Unserved(Unserved::Sealed(why))
     }
 
     pub(crate) fn ended(&self, phase: Phase) {
-        if let Phase::Sealed(why) = &phase {
+        let changed = self.0.state.send_if_modified(|state| {
+            let changed = state.phase != phase;
+            state.phase = phase.clone();
+            changed
+        });
+        if let (true, Phase::Sealed(why)) = (changed, &phase) {
             tracing::error!(partition = self.number(), %why, "inboxes sealed");
         }
-        self.0.state.send_modify(|state| state.phase = phase);
-        self.0.requests.close();
+        self.0.requests.close(&phase);
         self.0.wakeups.wake_all();
     }
 }

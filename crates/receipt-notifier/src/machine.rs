@@ -10,7 +10,7 @@ use receipt_domain::{
     inbox::{InboxDelta, InboxProgress},
 };
 use receipt_log::{Log, Reader, StoredRecord, Topic};
-use receipt_projector::{Idle, Phase, Projection, ProjectorError};
+use receipt_projector::{Idle, Phase, Projection, ProjectorError, answer};
 use receipt_proto::{delta, v1};
 use receipt_store::InboxStore;
 use tokio::{runtime::Handle, sync::watch};
@@ -19,8 +19,12 @@ use crate::inbox::{Checkpoint, Inbox};
 
 /// Records of one batch, at most.
 const BATCH_RECORDS_MAX: usize = 4096;
-/// Bytes of one batch, about.
+/// Records of one batch, at least: so few are one however little memory they may take.
+const BATCH_RECORDS_MIN: usize = 64;
+/// Bytes of one batch as it stands in the log, at most.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// What a delta may come to in memory, about: an entry with 100 readers whose ids are as long as may be, and its write.
+const ENTRY_BYTES_MAX: usize = 32 << 10;
 
 pub(crate) struct Machine {
     store: InboxStore,
@@ -97,12 +101,17 @@ fn decode(record: &StoredRecord) -> Result<(Delta, String), String> {
 
 impl Projection for Machine {
     fn batch(&mut self, _stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
+        if let Phase::Sealed(why) = self.inbox.phase() {
+            // A stream found the store damaged.
+            return Err(ProjectorError::Sealed(why));
+        }
         while let Some(Checkpoint { dir, done }) = self.inbox.0.requests.take() {
-            // Who asked may have gone away.
-            drop(done.send(self.store.checkpoint(&dir).map_err(ProjectorError::from)));
+            answer(done, || Ok(self.store.checkpoint(&dir)?))?;
         }
         let before = self.reader.position();
-        let records = self.reader.poll(BATCH_RECORDS_MAX, BATCH_BYTES_MAX)?;
+        let batch_bytes = self.store.batch_bytes();
+        let records = (batch_bytes / ENTRY_BYTES_MAX).clamp(BATCH_RECORDS_MIN, BATCH_RECORDS_MAX);
+        let records = self.reader.poll(records, BATCH_BYTES_MAX.min(batch_bytes))?;
         if records.is_empty() {
             if self.reader.position() != before {
                 self.publish();

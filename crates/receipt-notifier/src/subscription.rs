@@ -7,6 +7,7 @@ use std::{
 
 use receipt_codec::token::{ConsistencyToken, ResumeToken};
 use receipt_domain::{effects::Delta, id::UserId, inbox};
+use receipt_log::LogError;
 use receipt_projector::Unserved;
 use receipt_store::StoreError;
 use tokio::sync::Notify;
@@ -40,6 +41,12 @@ pub enum SubscribeError {
     /// The partition does not serve.
     #[error("the sender's partition does not serve")]
     Unserved(Unserved),
+    /// The inbox was not where the token is in time.
+    #[error("the sender's partition did not reach the resume token in time")]
+    Behind,
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -52,7 +59,8 @@ pub struct Told {
     pub deltas: Vec<(Delta, String)>,
     /// Where to go on after these.
     pub token: ResumeToken,
-    /// The token started from was too old, or of another log.
+    /// What changed since the token, or since the stream was last read, is no longer known: the token is too old, of
+    /// another log, or ahead of its log; or nobody read the stream for longer than the retention.
     pub reset: bool,
 }
 
@@ -73,34 +81,38 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Starts one for a sender of this partition.
+    /// Starts one for a sender of this partition. A token that is ahead of this inbox waits for it until the deadline.
     ///
     /// # Errors
     /// If the partition does not serve, or the token is not the sender's.
-    pub fn start(inbox: Inbox, log_id: [u8; 16], sender: UserId, start: Start) -> Result<Self, SubscribeError> {
-        let store = inbox.serving().map_err(SubscribeError::Unserved)?;
-        let progress = store.progress()?;
-        let retention_ms = store.settings().retention_ms;
-        let now_ms = progress.log_time_ms;
-        let (cursor, log_time_ms, reset) = match start {
-            Start::Now => (Cursor::at(progress.offset), now_ms, false),
-            Start::Oldest => (Cursor::at(0), now_ms.saturating_sub(retention_ms), false),
-            // Of another log: its offsets mean nothing here.
-            Start::After(token) if token.log_id != log_id => (Cursor::at(progress.offset), now_ms, true),
-            Start::After(token) if token.sender != sender.as_str() || token.partition != inbox.number() => {
+    pub async fn start(
+        inbox: Inbox,
+        log_id: [u8; 16],
+        sender: UserId,
+        start: Start,
+        deadline: tokio::time::Instant,
+    ) -> Result<Self, SubscribeError> {
+        // Of another log, its offsets mean nothing here; else it is ahead of the log where that ends before it.
+        let mut reset = false;
+        if let Start::After(token) = &start {
+            reset = token.log_id != log_id;
+            if !reset && (token.sender != sender.as_str() || token.partition != inbox.number()) {
                 return Err(SubscribeError::ForeignToken);
             }
-            Start::After(token) => {
-                // Only what came after the token can have been missed: a partition may have been quiet since long before.
-                let expired = token.offset < progress.offset
-                    && !store.settings().keeps(token.log_time_ms, now_ms)
-                    && inbox.delta_arrival_ms(token.offset).is_none_or(|ms| !store.settings().keeps(ms, now_ms));
-                if expired || token.offset > progress.offset {
-                    (Cursor::at(progress.offset), now_ms, true)
-                } else {
-                    (Cursor { since: token.since.min(token.offset), next: token.offset }, token.log_time_ms, false)
-                }
+            reset = reset || !inbox.reaches(token.offset, deadline).await?;
+        }
+        let store = inbox.serving().map_err(SubscribeError::Unserved)?;
+        let progress = store.progress().map_err(|error| inbox.unreadable(error))?;
+        let retention_ms = store.settings().retention_ms;
+        let now_ms = progress.log_time_ms;
+        let (cursor, log_time_ms) = match start {
+            Start::Oldest => (Cursor::at(0), now_ms.saturating_sub(retention_ms)),
+            Start::After(token) if !reset => {
+                let cursor = Cursor { since: token.since.min(token.offset), next: token.offset };
+                reset = inbox.has_lost(cursor.next, token.log_time_ms, &progress).await?;
+                if reset { (Cursor::at(progress.offset), now_ms) } else { (cursor, token.log_time_ms) }
             }
+            Start::Now | Start::After(_) => (Cursor::at(progress.offset), now_ms),
         };
         let wakeup = inbox.0.wakeups.of(&sender);
         Ok(Self { inbox, log_id, sender, wakeup, cursor, log_time_ms, reset, begun: false, last_change: None })
@@ -121,12 +133,12 @@ impl Subscription {
             // Listening before reading: what is written after the read wakes it.
             let mut woken = std::pin::pin!(wakeup.notified());
             woken.as_mut().enable();
-            let told = self.read()?;
-            if !told.deltas.is_empty() || !self.begun {
+            let told = self.read().await?;
+            if !told.deltas.is_empty() || told.reset || !self.begun {
                 return Ok(self.tell(told));
             }
             if tokio::time::timeout(HEARTBEAT, woken).await.is_err() {
-                let told = self.read()?;
+                let told = self.read().await?;
                 return Ok(self.tell(told));
             }
         }
@@ -144,9 +156,15 @@ impl Subscription {
     }
 
     /// What there is to tell now.
-    fn read(&self) -> Result<Told, SubscribeError> {
+    async fn read(&self) -> Result<Told, SubscribeError> {
         let store = self.inbox.serving().map_err(SubscribeError::Unserved)?;
-        let (entries, progress) = store.after(&self.sender, self.cursor.next, RESPONSE_DELTAS_MAX)?;
+        let entries = store.after(&self.sender, self.cursor.next, RESPONSE_DELTAS_MAX);
+        let (entries, progress) = entries.map_err(|error| self.inbox.unreadable(error))?;
+        // At the start this was looked at already, and from the oldest on nothing is missed.
+        if self.begun && self.inbox.has_lost(self.cursor.next, self.log_time_ms, &progress).await? {
+            let token = self.token(Cursor::at(progress.offset), progress.log_time_ms);
+            return Ok(Told { deltas: Vec::new(), token, reset: true });
+        }
         // A full response ends at its last entry; another has read the inbox to its end.
         let last = entries.last().filter(|_| entries.len() == RESPONSE_DELTAS_MAX);
         let cursor = self.cursor.after(last.map(|(offset, _)| *offset), progress.offset);

@@ -86,6 +86,15 @@ pub enum ProjectorError {
     /// A state that was folded aside did not take the place of the live one, which is closed.
     #[error("the state was to be exchanged for one that was folded aside: {0}; run `receiptctl replay rebuild` again")]
     Unexchanged(String),
+    /// The partition's thread panicked.
+    #[error(
+        "the partition's thread panicked: {0}; nothing of its batch was written. This is a defect of receiptd: report it \
+         with the lines of the log. A restart folds the same records again"
+    )]
+    Panicked(String),
+    /// The partition's thread ended before it answered a request.
+    #[error("the partition's thread ended before it answered: `receiptctl partitions` shows why")]
+    Unanswered,
     /// It was to stop, while it waited for the log or between two batches of a replay: not a fault.
     #[error("stopped")]
     Stopped,
@@ -145,6 +154,8 @@ impl ProjectorError {
     fn and_its_cure(&self, cure: &str) -> String {
         match self {
             Self::Store(error) if error.is_corruption() => format!("{self}; {cure}"),
+            // It says why, and what to do, already.
+            Self::Sealed(why) => why.clone(),
             Self::Store(StoreError::RocksDb(_)) => format!("{self}; where the disk is well and has room, {cure}"),
             _ => self.to_string(),
         }

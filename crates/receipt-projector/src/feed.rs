@@ -10,12 +10,16 @@ use crate::partition::Offsets;
 
 /// Records that are read ahead of one topic, at most.
 const AHEAD_RECORDS_MAX: usize = 4096;
-/// Bytes that are read ahead of one topic, about.
+/// Bytes that are read ahead of one topic, about, at most.
 const AHEAD_BYTES_MAX: usize = 4 << 20;
+/// What part of a batch's bytes may be read ahead of one topic.
+const AHEAD_PART: usize = 4;
 
 struct Side {
     reader: Reader,
     ahead: VecDeque<StoredRecord>,
+    /// Bytes that are read ahead, about.
+    bytes: usize,
     /// Nothing from this offset on is given.
     to: u64,
 }
@@ -28,7 +32,7 @@ impl Side {
 
     fn fill(&mut self) -> Result<(), LogError> {
         if self.ahead.is_empty() && self.reader.position() < self.to {
-            self.ahead = self.reader.poll(AHEAD_RECORDS_MAX, AHEAD_BYTES_MAX)?.into();
+            self.ahead = self.reader.poll(AHEAD_RECORDS_MAX, self.bytes)?.into();
             while self.ahead.back().is_some_and(|record| record.offset >= self.to) {
                 self.ahead.pop_back();
             }
@@ -44,12 +48,19 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Behind what is applied, up to these offsets, or to wherever the log ends.
-    pub(crate) fn new(log: &Log, partition: u32, applied: &Progress, to: Option<Offsets>) -> Self {
+    /// Behind what is applied, up to these offsets, or to wherever the log ends, for batches of so many bytes.
+    pub(crate) fn new(
+        log: &Log,
+        partition: u32,
+        applied: &Progress,
+        to: Option<Offsets>,
+        batch_bytes: usize,
+    ) -> Self {
+        let bytes = AHEAD_BYTES_MAX.min(batch_bytes / AHEAD_PART);
         let to = to.unwrap_or(Offsets { conversations: u64::MAX, reads: u64::MAX });
         let side = |topic, next, epoch, to| {
             let reader = log.reader_after(topic, partition, next, epoch);
-            Side { reader, ahead: VecDeque::new(), to }
+            Side { reader, ahead: VecDeque::new(), bytes, to }
         };
         let Progress { conversations_offset, reads_offset, conversations_epoch, reads_epoch, .. } = *applied;
         Self {

@@ -25,8 +25,8 @@ use crate::{
 
 /// Records of one batch, at most.
 const BATCH_RECORDS_MAX: usize = 8192;
-/// Messages in memory at which a batch is written, even in the middle of a long mark.
-const BATCH_MESSAGES_MAX: usize = 20_000;
+/// What a record comes to beside its bytes, about, where it is a dead letter: four more headers, and the reason twice.
+const RECORD_BYTES: usize = 1024;
 /// How long a batch waits for records that are on their way, at most, and how often it looks.
 const LINGER_MAX: Duration = Duration::from_millis(20);
 const LINGER_STEP: Duration = Duration::from_millis(1);
@@ -58,6 +58,10 @@ pub(crate) struct Folding {
     feed: Feed,
     fold: Fold,
     sweeper: Sweeper,
+    /// Bytes of the records that this batch has so far. Where they are dead letters, they are still in memory.
+    records_bytes: usize,
+    /// The record that is being folded.
+    in_hand: Option<(Topic, u64)>,
     /// Where it ends, if not at the log's end.
     to: Option<Offsets>,
 }
@@ -91,9 +95,10 @@ impl Folding {
                 return Err(ProjectorError::TrimmedPast { topic: topic.name(), applied, start, dir: dir() });
             }
         }
-        let feed = Feed::new(&log, number, &rows.progress, to);
+        let feed = Feed::new(&log, number, &rows.progress, to, store.batch_bytes());
         let fold = Fold::new(*store.settings(), rows);
-        Ok(Self { log, number, store, feed, fold, sweeper: Sweeper::new(), to })
+        let sweeper = Sweeper::new();
+        Ok(Self { log, number, store, feed, fold, sweeper, records_bytes: 0, in_hand: None, to })
     }
 
     /// Nobody is notified of what is folded, as an offline fold of what has been folded before.
@@ -113,7 +118,7 @@ impl Folding {
     ) -> Result<bool, ProjectorError> {
         let mut records = 0;
         let mut linger_until = None;
-        while records < BATCH_RECORDS_MAX && self.fold.rows.messages.len() < BATCH_MESSAGES_MAX {
+        while records < BATCH_RECORDS_MAX && !self.is_full() {
             let Some((topic, record)) = self.feed.next()? else {
                 let until = *linger_until.get_or_insert_with(|| Instant::now() + LINGER_MAX);
                 if records == 0 || !self.more_is_on_its_way() || Instant::now() >= until {
@@ -131,6 +136,13 @@ impl Folding {
         Ok(records > 0)
     }
 
+    /// Whether what the batch has in memory has reached its bound (R8): its records, the rows that are loaded or changed,
+    /// and what follows from them. One record may exceed the bound by itself, and no other comes after it.
+    fn is_full(&self) -> bool {
+        let bytes = self.records_bytes + self.fold.rows.bytes() + self.fold.effects.bytes();
+        bytes >= self.store.batch_bytes()
+    }
+
     fn record(
         &mut self,
         topic: Topic,
@@ -138,6 +150,8 @@ impl Folding {
         ends: &mut impl Ends,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
+        self.in_hand = Some((topic, record.offset));
+        self.records_bytes += record.memory_bytes() + RECORD_BYTES;
         if topic == Topic::Conversations {
             self.fold.take_conversations(decode::conversations(self.log.partitions(), self.number, record));
         } else {
@@ -151,6 +165,7 @@ impl Folding {
             progress.reads_epoch = record.leader_epoch;
         }
         ends.folded(topic, record, &outcome);
+        self.in_hand = None;
         Ok(())
     }
 
@@ -160,7 +175,7 @@ impl Folding {
                 Advance::Done(outcome) => return Ok(outcome),
                 Advance::Needs(needs) => self.store.load(&needs, &mut self.fold.rows)?,
                 Advance::Stepped => {
-                    if self.fold.rows.messages.len() >= BATCH_MESSAGES_MAX && self.fold.may_pause() {
+                    if self.is_full() && self.fold.may_pause() {
                         let (conversations, reads) = self.fold.taken();
                         self.write(Offsets { conversations, reads }, ends, stopped)?;
                         ends.paused(self.applied());
@@ -183,6 +198,7 @@ impl Folding {
             self.sweeper.wake();
         }
         self.store.commit(&mut self.fold.rows)?;
+        self.records_bytes = 0;
         Ok(())
     }
 
@@ -208,7 +224,8 @@ impl Folding {
         for (index, position) in positions.iter().enumerate() {
             let is_kept = self.loading(|fold| fold.sweep(number, *position))?;
             (next, looked_at) = (position.saturating_sub(1), looked_at + 1);
-            if !is_kept || (began.elapsed() >= SLICE_MAX && index + 1 < positions.len()) {
+            let enough = began.elapsed() >= SLICE_MAX || self.is_full();
+            if !is_kept || (enough && index + 1 < positions.len()) {
                 ended = !is_kept;
                 break;
             }
@@ -233,6 +250,11 @@ impl Folding {
     pub(crate) fn applied(&self) -> Offsets {
         let progress = &self.fold.rows.progress;
         Offsets { conversations: progress.conversations_offset, reads: progress.reads_offset }
+    }
+
+    /// Topic and offset of the record that was being folded when it failed; `None` between two records.
+    pub(crate) fn in_hand(&self) -> Option<(Topic, u64)> {
+        self.in_hand
     }
 
     /// As [`Folding::applied`], and past what is no record.
@@ -270,3 +292,6 @@ impl Folding {
         at.reads < end.reads.min(to.reads) || at.conversations < end.conversations.min(to.conversations)
     }
 }
+
+#[cfg(test)]
+mod tests;

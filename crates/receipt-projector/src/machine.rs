@@ -16,11 +16,13 @@ use receipt_store::{Resources, Store, StoreError};
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    append, dead_letter, deltas,
+    append::Appending,
+    dead_letter, deltas,
     error::ProjectorError,
     folding::{Ends, Folding, Swept},
     partition::{Offsets, Partition, Phase, Request},
     replay::Replay,
+    requests::answer,
     swap,
     worker::{self, Idle, Projection},
 };
@@ -149,16 +151,17 @@ impl Machine {
     fn answer_requests(&mut self, stopped: &watch::Receiver<bool>) -> Result<(), ProjectorError> {
         let partition = self.live.partition.clone();
         while let Some(request) = partition.0.requests.take() {
-            // Who asked may have gone away.
             match request {
-                Request::Checkpoint { dir, done } => drop(done.send(self.checkpoint(&dir))),
+                Request::Checkpoint { dir, done } => answer(done, || self.checkpoint(&dir))?,
                 Request::Exchange { aside, done } => {
-                    let exchanged = self.exchange(&aside, stopped);
-                    let sealed = if self.folding.is_none() { exchanged.as_ref().err() } else { None };
-                    let sealed = sealed.map(|error| ProjectorError::Unexchanged(error.to_string()));
-                    drop(done.send(exchanged));
-                    if let Some(error) = sealed {
-                        return Err(error);
+                    let mut failed = None;
+                    answer(done, || {
+                        let exchanged = self.exchange(&aside, stopped);
+                        failed = exchanged.as_ref().err().map(ToString::to_string);
+                        exchanged
+                    })?;
+                    if let (None, Some(why)) = (&self.folding, failed) {
+                        return Err(ProjectorError::Unexchanged(why));
                     }
                 }
             }
@@ -195,10 +198,12 @@ impl Machine {
         }
         let applied = Offsets::of(store.flush()?);
         close(store)?;
-        let was_serving = self.live.partition.serves().is_ok();
         self.folding = None;
         let (home, closed) = (&self.home, Instant::now());
+        let mut was_serving = false;
         let store = self.live.partition.reopen(|old| {
+            // A query that found the old one damaged has said so while it had it.
+            was_serving = self.live.partition.serves().is_ok();
             old.map_or(Ok(()), close)?;
             swap::exchange(&home.stores, number, aside)?;
             home.open()
@@ -227,6 +232,10 @@ fn close(store: Store) -> Result<(), ProjectorError> {
 
 impl Projection for Machine {
     fn batch(&mut self, stopped: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
+        if let Phase::Sealed(_) = self.live.partition.phase() {
+            // A query found the store damaged.
+            return Err(self.sealed());
+        }
         self.answer_requests(stopped)?;
         let Some(folding) = &mut self.folding else { return Err(self.sealed()) };
         let folded = folding.batch(&mut self.live, stopped)?;
@@ -284,15 +293,19 @@ impl Projection for Machine {
             }
         }
         if self.folding.is_none() {
-            self.live.partition.0.requests.close();
+            self.live.partition.0.requests.close(&self.live.partition.phase());
         }
         self.folding.is_some()
     }
 
     fn sealed_by(&mut self, error: &ProjectorError) {
-        let why = error.seals_receipts(self.live.partition.number());
+        let mut why = error.seals_receipts(self.live.partition.number());
         if error.is_lost() {
             self.live.partition.forget();
+        }
+        let in_hand = self.folding.as_ref().and_then(Folding::in_hand);
+        if let (ProjectorError::Panicked(_), Some((topic, offset))) = (error, in_hand) {
+            why.push_str(&format!(" (it was at offset {offset} of {topic})"));
         }
         self.ended(Phase::Sealed(why));
     }
@@ -300,7 +313,7 @@ impl Projection for Machine {
     fn ended(&mut self, phase: Phase) {
         self.folding = None;
         if phase == Phase::Stopped {
-            self.live.partition.0.requests.close();
+            self.live.partition.0.requests.close(&phase);
         }
         self.live.partition.ended(phase);
     }
@@ -342,15 +355,16 @@ impl Ends for Live {
         holds: Offsets,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
-        let deltas = effects.deltas(rows, &self.settings, self.log_time_at_end_ms);
-        let mut batches = deltas::batches(&self.log, self.partition.number(), holds, &deltas);
-        if !self.dead_letters.is_empty() {
-            batches.push((Topic::DeadLetter, self.partition.number(), std::mem::take(&mut self.dead_letters)));
+        let (number, deltas) =
+            (self.partition.number(), effects.deltas(rows, &self.settings, self.log_time_at_end_ms));
+        let count_of_deltas = deltas.len();
+        let mut appending = Appending::new(&self.log, stopped);
+        deltas::append(&mut appending, &self.log, number, holds, deltas)?;
+        for letter in std::mem::take(&mut self.dead_letters) {
+            appending.add(Topic::DeadLetter, number, letter)?;
         }
-        if !batches.is_empty() {
-            append::until_taken(&self.log, batches, stopped)?;
-        }
-        count(&effects, deltas.len());
+        appending.append()?;
+        count(&effects, count_of_deltas);
         Ok(())
     }
 

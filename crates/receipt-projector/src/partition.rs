@@ -213,9 +213,11 @@ impl Partition {
         }
     }
 
-    /// Says that its store was found damaged: it answers no more, until an operator has seen to it (R7).
+    /// Says that its store was found damaged: it neither answers nor folds any more, until an operator has seen to it
+    /// (R7).
     pub fn seal(&self, error: StoreError) {
         self.ended(Phase::Sealed(ProjectorError::from(error).seals_receipts(self.number())));
+        self.0.requests.wake();
     }
 
     /// It has a store that is right: it is to serve once that has caught up.
@@ -232,10 +234,14 @@ impl Partition {
 
     /// It serves no more, unless it is mended.
     pub(crate) fn ended(&self, phase: Phase) {
-        if let Phase::Sealed(why) = &phase {
+        let changed = self.0.state.send_if_modified(|state| {
+            let changed = state.phase != phase;
+            state.phase = phase.clone();
+            changed
+        });
+        if let (true, Phase::Sealed(why)) = (changed, &phase) {
             tracing::error!(partition = self.number(), %why, "sealed");
         }
-        self.0.state.send_modify(|state| state.phase = phase);
     }
 
     /// What became of the event at an offset of receipts.conversations that is applied.

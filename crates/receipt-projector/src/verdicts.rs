@@ -9,6 +9,8 @@ use receipt_domain::fold::Outcome;
 
 /// Events other than applied ones that are remembered, at most.
 const REMEMBERED_MAX: usize = 65_536;
+/// Bytes of their reasons, at most (R8).
+const REASONS_MAX_BYTES: usize = 8 << 20;
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,17 @@ struct Inner {
     /// From this offset on, every event that was not applied is remembered.
     from_offset: u64,
     others: VecDeque<(u64, Verdict)>,
+    reasons_bytes: usize,
+}
+
+impl Inner {
+    fn new(from_offset: u64) -> Self {
+        Self { from_offset, others: VecDeque::new(), reasons_bytes: 0 }
+    }
+}
+
+fn reason_bytes(verdict: &Verdict) -> usize {
+    if let Verdict::Rejected(why) = verdict { why.len() } else { 0 }
 }
 
 /// The latest verdicts of one partition of receipts.conversations.
@@ -37,7 +50,7 @@ pub(crate) struct Verdicts(Mutex<Inner>);
 impl Verdicts {
     /// Of events from this offset on.
     pub(crate) fn from(offset: u64) -> Self {
-        Self(Mutex::new(Inner { from_offset: offset, others: VecDeque::new() }))
+        Self(Mutex::new(Inner::new(offset)))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -47,7 +60,7 @@ impl Verdicts {
 
     /// Forgets all, as events are folded again from this offset on.
     pub(crate) fn restart(&self, offset: u64) {
-        *self.inner() = Inner { from_offset: offset, others: VecDeque::new() };
+        *self.inner() = Inner::new(offset);
     }
 
     /// Offsets come rising.
@@ -58,10 +71,11 @@ impl Verdicts {
             Outcome::Applied | Outcome::Skipped => return,
         };
         let mut inner = self.inner();
+        inner.reasons_bytes += reason_bytes(&verdict);
         inner.others.push_back((offset, verdict));
-        if inner.others.len() > REMEMBERED_MAX
-            && let Some((oldest, _)) = inner.others.pop_front()
-        {
+        while inner.others.len() > REMEMBERED_MAX || inner.reasons_bytes > REASONS_MAX_BYTES {
+            let Some((oldest, verdict)) = inner.others.pop_front() else { return };
+            inner.reasons_bytes -= reason_bytes(&verdict);
             inner.from_offset = oldest + 1;
         }
     }
@@ -101,5 +115,18 @@ mod tests {
         assert_eq!(verdicts.of(6), Verdict::Forgotten);
         assert_eq!(verdicts.of(7), Verdict::Forgotten);
         assert_eq!(verdicts.of(8), Verdict::Repeated);
+    }
+
+    #[test]
+    fn r8_long_reasons_are_remembered_up_to_a_bound_in_bytes() {
+        let verdicts = Verdicts::from(0);
+        let long = "x".repeat(1 << 20);
+        for offset in 0..20 {
+            verdicts.remember(offset, &Outcome::Rejected(Rejection(long.clone())));
+        }
+        assert_eq!(verdicts.of(11), Verdict::Forgotten);
+        for offset in 12..20 {
+            assert_eq!(verdicts.of(offset), Verdict::Rejected(long.clone()));
+        }
     }
 }

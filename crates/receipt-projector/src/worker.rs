@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
-use crate::{error::ProjectorError, partition::Phase};
+use crate::{error::ProjectorError, panics::caught, partition::Phase};
 
 /// How often what is written is made durable.
 pub(crate) const FLUSH_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,7 +55,8 @@ pub trait Projection: Send + 'static {
     fn ended(&mut self, phase: Phase);
 }
 
-/// Runs a projection's partition on a thread of this name until `stopped` turns true.
+/// Runs a projection's partition on a thread of this name until `stopped` turns true. A panic on it seals the partition,
+/// as an error does, and is counted by the thread's name.
 ///
 /// # Errors
 /// If the thread can't be started.
@@ -66,9 +67,10 @@ pub fn spawn(
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, ProjectorError> {
     let run = move || {
-        while projection.ready(&runtime, &stopped) {
-            match run(&mut projection, &runtime, stopped.clone()) {
-                Ok(()) | Err(ProjectorError::Stopped) => return projection.ended(Phase::Stopped),
+        loop {
+            match caught(|| run(&mut projection, &runtime, &stopped)) {
+                Ok(Ended::Sealed) => return,
+                Ok(Ended::Stopped) | Err(ProjectorError::Stopped) => return projection.ended(Phase::Stopped),
                 Err(error) => projection.sealed_by(&error),
             }
         }
@@ -76,11 +78,23 @@ pub fn spawn(
     Ok(std::thread::Builder::new().name(name).spawn(run)?)
 }
 
+/// Why a partition's thread ends without an error.
+enum Ended {
+    /// It is to stop.
+    Stopped,
+    /// The partition is sealed, and nothing can change that any more.
+    Sealed,
+}
+
 fn run(
     projection: &mut impl Projection,
     runtime: &Handle,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), ProjectorError> {
+    stopped: &watch::Receiver<bool>,
+) -> Result<Ended, ProjectorError> {
+    if !projection.ready(runtime, stopped) {
+        return Ok(Ended::Sealed);
+    }
+    let mut stopped = stopped.clone();
     let mut dirty_since: Option<Instant> = None;
     while !*stopped.borrow() {
         // Seen before the batch is read: what comes after it wakes the wait below. Asked for anew each time, as a batch may
@@ -102,7 +116,8 @@ fn run(
             runtime.block_on(changed(&mut news, &mut stopped, wait));
         }
     }
-    projection.flush()
+    projection.flush()?;
+    Ok(Ended::Stopped)
 }
 
 /// Waits until any of these has news, it is to stop, or so long.
@@ -116,5 +131,73 @@ pub(crate) async fn changed(news: &mut [watch::Receiver<u64>], stopped: &mut wat
         () = any => {}
         _ = stopped.changed() => {}
         () = tokio::time::sleep(wait) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A projection that panics at its first batch, and may be folded on with once it is sealed.
+    struct Panics {
+        sealed: Arc<Mutex<Vec<String>>>,
+        mended: bool,
+        in_ready: bool,
+    }
+
+    impl Projection for Panics {
+        fn batch(&mut self, _: &watch::Receiver<bool>) -> Result<bool, ProjectorError> {
+            if self.sealed.lock().unwrap().is_empty() {
+                panic!("on {}", "purpose");
+            }
+            Err(ProjectorError::Stopped)
+        }
+
+        fn idle(&mut self) -> Result<Idle, ProjectorError> {
+            Ok(Idle::GoOn)
+        }
+
+        fn flush(&mut self) -> Result<(), ProjectorError> {
+            Ok(())
+        }
+
+        fn news(&self) -> Vec<watch::Receiver<u64>> {
+            Vec::new()
+        }
+
+        fn ready(&mut self, _: &Handle, _: &watch::Receiver<bool>) -> bool {
+            let sealed = self.sealed.lock().unwrap().len();
+            assert!(!self.in_ready || sealed > 0, "in ready");
+            sealed == 0 || self.mended
+        }
+
+        fn sealed_by(&mut self, error: &ProjectorError) {
+            self.sealed.lock().unwrap().push(error.to_string());
+        }
+
+        fn ended(&mut self, phase: Phase) {
+            self.sealed.lock().unwrap().push(format!("{phase:?}"));
+        }
+    }
+
+    fn runs(mended: bool, in_ready: bool) -> Vec<String> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let sealed = Arc::new(Mutex::new(Vec::new()));
+        let projection = Panics { sealed: Arc::clone(&sealed), mended, in_ready };
+        let thread = spawn("fold-7".to_owned(), projection, runtime.handle().clone(), stopped).unwrap();
+        thread.join().expect("the thread does not panic itself");
+        std::mem::take(&mut sealed.lock().unwrap())
+    }
+
+    #[test]
+    fn r7_a_panic_seals_with_its_message_and_the_thread_waits_for_a_remedy() {
+        let sealed = runs(false, false);
+        assert_eq!(sealed.len(), 1, "{sealed:?}");
+        assert!(sealed[0].starts_with("the partition's thread panicked: on purpose; "), "{sealed:?}");
+        assert_eq!(runs(true, false)[1..], ["Stopped".to_owned()], "it folds on where that was the remedy");
+        assert!(runs(false, true)[0].contains("in ready"), "also between two batches");
     }
 }

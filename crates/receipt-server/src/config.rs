@@ -52,6 +52,7 @@ struct File {
     max_group_members: Option<u32>,
     block_cache_mib: Option<usize>,
     write_buffer_mib: Option<usize>,
+    batch_mib: Option<usize>,
     max_streams_per_user: Option<usize>,
     max_streams: Option<usize>,
     snapshots: Option<String>,
@@ -90,6 +91,7 @@ pub(crate) struct Config {
     pub(crate) fold: Settings,
     pub(crate) block_cache_mib: usize,
     pub(crate) write_buffer_mib: usize,
+    pub(crate) batch_mib: usize,
     pub(crate) stream_limits: StreamLimits,
     pub(crate) snapshots: Option<SnapshotConfig>,
     pub(crate) metrics_listen: Option<SocketAddr>,
@@ -141,6 +143,7 @@ impl Config {
             fold,
             block_cache_mib: options.block_cache_mib.or(file.block_cache_mib).unwrap_or(256),
             write_buffer_mib: options.write_buffer_mib.or(file.write_buffer_mib).unwrap_or(256),
+            batch_mib: options.batch_mib.or(file.batch_mib).unwrap_or(256),
             stream_limits: StreamLimits {
                 a_user: options.max_streams_per_user.or(file.max_streams_per_user).unwrap_or(100),
                 in_all: options.max_streams.or(file.max_streams).unwrap_or(100_000),
@@ -196,7 +199,12 @@ impl Config {
         if self.fold.max_group_members == 0 {
             bail!("max_group_members is 0: it may be 1 to {}", u32::MAX);
         }
-        for (name, mib) in [("block_cache_mib", self.block_cache_mib), ("write_buffer_mib", self.write_buffer_mib)] {
+        let memory = [
+            ("block_cache_mib", self.block_cache_mib),
+            ("write_buffer_mib", self.write_buffer_mib),
+            ("batch_mib", self.batch_mib),
+        ];
+        for (name, mib) in memory {
             if !(1..=1 << 20).contains(&mib) {
                 bail!("{name} is {mib}: it may be 1 to {}", 1 << 20);
             }
@@ -215,6 +223,7 @@ impl Config {
             max_group_members: Some(self.fold.max_group_members),
             block_cache_mib: Some(self.block_cache_mib),
             write_buffer_mib: Some(self.write_buffer_mib),
+            batch_mib: Some(self.batch_mib),
             max_streams_per_user: Some(self.stream_limits.a_user),
             max_streams: Some(self.stream_limits.in_all),
             snapshots: self.snapshots.as_ref().map(|one| one.place.clone()),
@@ -336,6 +345,7 @@ mod tests {
             (Options { max_group_members: Some(0), ..options() }, "max_group_members is 0"),
             (Options { log_format: Some("xml".into()), ..options() }, "log_format is \"xml\": it may be text or json"),
             (Options { block_cache_mib: Some(0), ..options() }, "block_cache_mib is 0"),
+            (Options { batch_mib: Some(0), ..options() }, "batch_mib is 0: it may be 1 to 1048576"),
             (Options { log_retention: Some("7d".into()), ..options() }, "log_retention is set without snapshots"),
             (Options { snapshot_keep: Some(0), ..snapshots() }, "snapshot_keep is 0: it may be 1 or more"),
             (

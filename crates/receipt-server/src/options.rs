@@ -63,6 +63,10 @@ pub(crate) struct Options {
     /// Memory for state that is not yet in files, in MiB. [default: 256]
     #[arg(long, value_name = "MIB", env = "RECEIPTD_WRITE_BUFFER_MIB")]
     pub(crate) write_buffer_mib: Option<usize>,
+    /// Memory for what is being folded, in MiB: each partition of receipts and each of inboxes has an equal part of it, at
+    /// least 1 MiB, at which it writes a batch. A record that needs more by itself gets it. [default: 256]
+    #[arg(long, value_name = "MIB", env = "RECEIPTD_BATCH_MIB")]
+    pub(crate) batch_mib: Option<usize>,
     /// Streams of one user at a time, at most. [default: 100]
     #[arg(long, value_name = "N", env = "RECEIPTD_MAX_STREAMS_PER_USER")]
     pub(crate) max_streams_per_user: Option<usize>,

@@ -30,7 +30,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let data_dir = DataDir::take(&config.data_dir)?;
     let log = open_log(config, &data_dir).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
-    let resources = Resources::new(config.block_cache_mib * MIB, config.write_buffer_mib * MIB);
+    let resources = Resources::new(config.block_cache_mib * MIB, config.write_buffer_mib * MIB)
+        .with_batch_bytes(batch_bytes(config.batch_mib * MIB, log.partitions()));
     let runtime = tokio::runtime::Handle::current();
     let options = receipt_projector::Options {
         dir: data_dir.receipts(),
@@ -92,6 +93,12 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     log.close()?;
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// What each partition of receipts, and each of inboxes, may take for its batch.
+fn batch_bytes(all: usize, partitions: u32) -> usize {
+    let folding = usize::try_from(partitions).unwrap_or(usize::MAX).saturating_mul(2);
+    (all / folding.max(1)).max(MIB)
 }
 
 async fn open_log(config: &Config, data_dir: &DataDir) -> anyhow::Result<Log> {

@@ -59,7 +59,7 @@ fn large_read_sets(db: &DB, rows: &WorkingSet, batch: &mut WriteBatch) -> Result
         let value = read_chunk::encode(log_time_ms(*number, *position)?, row);
         batch.put(read_chunk::key(*number, *position, *chunk), value);
     }
-    for ((number, position), changes) in &rows.time_changes {
+    for ((number, position), changes) in rows.time_changes.iter() {
         time_index::apply(db, batch, *number, *position, log_time_ms(*number, *position)?, changes)?;
     }
     Ok(())

@@ -29,6 +29,7 @@ struct Inner {
     db: DB,
     dir: PathBuf,
     settings: Settings,
+    batch_bytes: usize,
     horizon: Arc<Horizon>,
     durable_offset: Mutex<u64>,
 }
@@ -48,6 +49,7 @@ impl InboxStore {
             db,
             dir: dir.to_owned(),
             settings,
+            batch_bytes: resources.batch_bytes,
             horizon,
             durable_offset: Mutex::new(progress.offset),
         })))
@@ -186,6 +188,12 @@ impl InboxStore {
     #[must_use]
     pub fn durable_offset(&self) -> u64 {
         *self.0.durable_offset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that a batch of it may take in memory (R8).
+    #[must_use]
+    pub fn batch_bytes(&self) -> usize {
+        self.0.batch_bytes
     }
 
     /// The settings it is kept by.

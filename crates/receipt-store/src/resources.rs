@@ -1,24 +1,35 @@
-//! Memory that stores share.
+//! Memory that stores share, and that is taken while one is folded.
 
 use rocksdb::{Cache, WriteBufferManager};
 
 const MIB: usize = 1 << 20;
 
-/// Memory that all partitions of a process share.
+/// Bytes of a batch, where nothing else is said.
+const BATCH_BYTES: usize = 32 * MIB;
+
+/// Memory that all partitions of a process share, and how much each of them may take for a batch.
 #[derive(Clone)]
 pub struct Resources {
+    pub(crate) batch_bytes: usize,
     pub(crate) cache: Cache,
     pub(crate) write_buffers: WriteBufferManager,
 }
 
 impl Resources {
-    /// A block cache and a write-buffer budget of these sizes.
+    /// A block cache and a write-buffer budget of these sizes. A batch may have 32 MiB.
     #[must_use]
     pub fn new(block_cache_bytes: usize, write_buffer_bytes: usize) -> Self {
         Self {
+            batch_bytes: BATCH_BYTES,
             cache: Cache::new_lru_cache(block_cache_bytes),
             write_buffers: WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false),
         }
+    }
+
+    /// With so many bytes at which whoever folds into a store closes a batch (R8).
+    #[must_use]
+    pub fn with_batch_bytes(self, batch_bytes: usize) -> Self {
+        Self { batch_bytes, ..self }
     }
 }
 

@@ -38,6 +38,7 @@ struct Inner {
     db: DB,
     dir: PathBuf,
     settings: Settings,
+    batch_bytes: usize,
     horizon: Arc<Horizon>,
     /// Of the last write.
     log_time_ms: AtomicU64,
@@ -52,7 +53,7 @@ impl Store {
     pub fn open(dir: &Path, resources: &Resources, identity: &Identity) -> Result<Self, StoreError> {
         let horizon = Arc::new(Horizon::default());
         let db = open::open(dir, resources, identity, &horizon)?;
-        Self::over(db, dir, identity.settings, horizon)
+        Self::over(db, dir, resources, identity.settings, horizon)
     }
 
     /// Opens the store in a directory to be read only: nothing in the directory changes.
@@ -61,7 +62,7 @@ impl Store {
     /// If there is none, if it is damaged, or was created for another log, partition or settings (R7).
     pub fn open_read_only(dir: &Path, resources: &Resources, identity: &Identity) -> Result<Self, StoreError> {
         let db = open::open_read_only(dir, resources, identity)?;
-        Self::over(db, dir, identity.settings, Arc::default())
+        Self::over(db, dir, resources, identity.settings, Arc::default())
     }
 
     /// What the store in a directory, of receipts or of an inbox, was created for; `None` where there is none. Changes
@@ -87,7 +88,13 @@ impl Store {
         open::reidentify(dir, resources, from, (log_id, origin))
     }
 
-    fn over(db: DB, dir: &Path, settings: Settings, horizon: Arc<Horizon>) -> Result<Self, StoreError> {
+    fn over(
+        db: DB,
+        dir: &Path,
+        resources: &Resources,
+        settings: Settings,
+        horizon: Arc<Horizon>,
+    ) -> Result<Self, StoreError> {
         let progress = load::progress(&db, &ReadOptions::default())?;
         horizon.flushed(progress.log_time_ms);
         let durable =
@@ -96,6 +103,7 @@ impl Store {
             db,
             dir: dir.to_owned(),
             settings,
+            batch_bytes: resources.batch_bytes,
             horizon,
             log_time_ms: AtomicU64::new(progress.log_time_ms),
             durable: Mutex::new(durable),
@@ -120,6 +128,12 @@ impl Store {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Bytes at which a batch of it is to be written (R8).
+    #[must_use]
+    pub fn batch_bytes(&self) -> usize {
+        self.0.batch_bytes
     }
 
     /// An empty working set over it, for the fold.

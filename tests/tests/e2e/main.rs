@@ -18,6 +18,7 @@ mod large_group;
 mod lifecycle;
 mod lists;
 mod log_file;
+mod memory;
 mod operations;
 mod replay;
 mod senders;

@@ -10,6 +10,7 @@ mod past;
 mod pieces;
 mod projector;
 mod reused_ids;
+mod seals;
 mod snapshot;
 mod store_altered;
 mod store_compare;

@@ -27,7 +27,8 @@ pub(crate) fn start(dir: &Path, log: &Log, clock: Clock, runtime: &Runtime) -> P
     let options = Options {
         dir: dir.join("receipts"),
         settings: Settings::default(),
-        resources: Resources::new(8 << 20, 8 << 20),
+        // So little that a long mark takes several writes.
+        resources: Resources::new(8 << 20, 8 << 20).with_batch_bytes(4 << 20),
         clock,
     };
     Projector::start(log, &options, runtime.handle()).unwrap()

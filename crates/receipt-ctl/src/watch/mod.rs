@@ -53,7 +53,8 @@ async fn tell(follower: &mut Follower, until: Until) -> anyhow::Result<()> {
                 }
                 if response.reset {
                     eprintln!(
-                        "reset: the token was older than what is kept, or of another log; ask for the receipts again"
+                        "reset: what changed is no longer known (the token is too old or of another log, or nobody read the \
+                         stream for longer than the retention); ask for the receipts again"
                     );
                 }
                 changes += u64::try_from(response.deltas.len())?;

@@ -65,7 +65,7 @@ impl Fold {
                     self.rows.reads.touch(&chunk_key);
                     let before_s = if let Joined::Earlier(before_s) = joined { Some(before_s) } else { None };
                     let change = TimeChange { ordinal: read.ordinal, before_s, now_s: read.read_at_s };
-                    self.rows.time_changes.entry(key).or_default().push(change);
+                    self.rows.time_changes.push(key, change);
                 }
                 *count += u32::from(joined == Joined::New);
                 joined
@@ -126,11 +126,12 @@ impl Fold {
         }
         let list = std::mem::take(list);
         message.readers = Readers::Chunked(u32::try_from(list.len()).unwrap_or(u32::MAX));
-        let changes = self.rows.time_changes.entry(key).or_default();
         let mut chunks = std::collections::BTreeMap::<u32, ReadChunk>::new();
         for read in list {
             chunks.entry(chunk_of(read.ordinal)).or_default().join(read);
-            changes.push(TimeChange { ordinal: read.ordinal, before_s: None, now_s: read.read_at_s });
+            self.rows
+                .time_changes
+                .push(key, TimeChange { ordinal: read.ordinal, before_s: None, now_s: read.read_at_s });
         }
         for (chunk, row) in chunks {
             self.rows.reads.put((key.0, key.1, chunk), row);

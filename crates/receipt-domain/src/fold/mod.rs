@@ -187,7 +187,7 @@ impl Fold {
             }
             Ok(Event::PolicyChanged(policy)) => {
                 self.rows.policy = (&policy).into();
-                self.rows.new_policies.push((self.rows.progress.policies, policy));
+                self.rows.add_policy(policy);
                 self.rows.progress.policies += 1;
                 Outcome::Applied
             }

@@ -4,6 +4,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod as_of;
+mod as_of_trimmed;
 mod compare;
 mod conversations;
 mod ctl_session;
@@ -11,6 +12,7 @@ mod dead_letters;
 mod expiry;
 mod import;
 mod inspect;
+mod inspect_trimmed;
 mod kills;
 mod large_group;
 mod lifecycle;
@@ -20,5 +22,6 @@ mod operations;
 mod replay;
 mod senders;
 mod snapshot;
+mod snapshot_damaged;
 mod snapshot_live;
 mod told;

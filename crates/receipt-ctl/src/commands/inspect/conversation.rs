@@ -58,22 +58,22 @@ impl Conversation {
                 followed.records_before()
             );
         }
-        // Read events before the beginning are not counted.
-        json["read_events"] = if followed.is_whole() { json!(life.reads) } else { Value::Null };
+        // Counted from where the fold began, if the conversation came after that.
+        json["read_events"] = if life.was_there { Value::Null } else { json!(life.reads) };
         json["events"] = life.entries.iter().map(|entry| entry_json(entry, followed.partition)).collect();
         json["now"] = now.as_ref().map_or(Value::Null, now_json);
-        print(output, &followed, json, &unknown(&followed), || text(&followed, now.as_ref()))
+        print(output, &followed, json, &unknown(&followed, now.is_some()), || text(&followed, now.as_ref()))
     }
 }
 
 /// What of the answer only records would say that the log has lost.
-fn unknown(followed: &Followed<ConversationLife>) -> Vec<String> {
+fn unknown(followed: &Followed<ConversationLife>, is_there: bool) -> Vec<String> {
     let before = followed.records_before();
     match &followed.began {
         Began::WithState(_) if followed.story.watcher.was_there => {
             vec![format!("its events {before}, the read events there, and how many receipts it has had in all")]
         }
-        Began::WithState(_) => vec![format!("the records {before} that named it and changed nothing")],
+        Began::WithState(_) if !is_there => vec![format!("whether records {before} named it")],
         _ => Vec::new(),
     }
 }
@@ -188,7 +188,7 @@ fn text(followed: &Followed<ConversationLife>, now: Option<&ConversationNow>) ->
         lines.extend(kind_lines(&now.kind));
         let receipts = match now.receipts {
             Some(receipts) if followed.is_whole() => format!("{receipts} receipts of {} read events", life.reads),
-            Some(receipts) => format!("{receipts} receipts"),
+            Some(receipts) => format!("{receipts} receipts of {} read events since then", life.reads),
             None => format!("{} read events since then", life.reads),
         };
         lines.push(format!("{} messages sent, {receipts}; last version {}", now.messages_sent, now.version));

@@ -52,10 +52,10 @@ impl Membership {
         }
         json["stays"] = stays.iter().map(|(stay, messages)| stay_json(stay, *messages, followed.partition)).collect();
         json["events"] = life.named.iter().map(|named| named_json(named, followed.partition)).collect();
-        // Read events before the beginning are not counted.
-        json["read_events"] = if followed.is_whole() { json!(life.reads) } else { Value::Null };
+        // Counted from where the fold began, if the conversation came after that.
+        json["read_events"] = if life.was_there { Value::Null } else { json!(life.reads) };
         json["last_read"] = match life.last_read {
-            None if followed.is_whole() => Value::Null,
+            None if !life.was_there => Value::Null,
             at => at_json(at, followed.partition),
         };
         print(output, &followed, json, &unknown(&followed), || text(&followed, &stays))
@@ -69,7 +69,6 @@ fn unknown(followed: &Followed<MembershipLife>) -> Vec<String> {
         Began::WithState(_) if followed.story.watcher.was_there => vec![format!(
             "the records {before}, read events among them, and stays that had ended longer before than the retention"
         )],
-        Began::WithState(_) => vec![format!("the records {before} that named the user and changed nothing")],
         _ => Vec::new(),
     }
 }

@@ -362,3 +362,17 @@ fn a_folder_that_does_not_exist_is_no_place_to_read_from() {
     site.create(5);
     site.place().check_exists().unwrap();
 }
+
+/// Files are listed in any order, so that the manifest, which is deleted first, may be met last.
+#[test]
+fn what_is_deleted_already_is_no_fault() {
+    for name in ["000012.sst", "CURRENT", "MANIFEST-000005", "OPTIONS-000007"] {
+        let site = Site::new();
+        for (other, _) in FILES.iter().filter(|(other, _)| *other != name) {
+            fs::remove_file(site.store().join(other)).unwrap();
+        }
+        let old = site.create(5).snapshot;
+        site.create(9);
+        assert_eq!(keep(&site.place(), "0a", UNIT, 1).unwrap().deleted, [old]);
+    }
+}

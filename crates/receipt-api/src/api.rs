@@ -39,6 +39,8 @@ pub(crate) struct Api {
     /// A permit for each stream that reads the log.
     pub(crate) log_streams: Arc<Semaphore>,
     pub(crate) asking: Arc<Asking>,
+    /// Held by who reads the state of a conversation from a snapshot.
+    pub(crate) conversation_states: Arc<Mutex<()>>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -55,6 +57,7 @@ impl Api {
             snapshots,
             log_streams: Arc::new(Semaphore::new(read_log::STREAMS_MAX)),
             asking: Asking::new(past),
+            conversation_states: Arc::default(),
             stopping,
         }
     }

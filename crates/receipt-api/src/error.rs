@@ -140,7 +140,10 @@ pub(crate) fn too_many_as_of(max: usize) -> Status {
 pub(crate) fn unfolded(why: &ProjectorError) -> Status {
     match why {
         ProjectorError::BeforeLog { .. } => invalid(InvalidField::rule("time", format_args!("is too early: {why}"))),
-        ProjectorError::NoBeginning { partition, .. } => {
+        ProjectorError::NoBeginning { partition, .. }
+        | ProjectorError::TooEarly { partition, .. }
+        | ProjectorError::NoUsableSnapshot { partition, .. }
+        | ProjectorError::UnknownArrival { partition, .. } => {
             let problem = Problem::new(Code::FailedPrecondition, ErrorReason::LogTrimmed, why);
             problem.with("partition", partition).into()
         }

@@ -6,6 +6,7 @@
 mod admin;
 mod api;
 mod as_of;
+mod conversation_state;
 mod convert;
 mod counts;
 mod dead_letter_pages;

@@ -27,10 +27,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 pub(crate) type Responses = Pin<Box<dyn Stream<Item = Result<v1::ReadLogResponse, Status>> + Send>>;
 
 /// Opens a stream.
-pub(crate) fn read(api: &Api, request: Request<v1::ReadLogRequest>) -> Result<Response<Responses>, Status> {
+pub(crate) async fn read(api: &Api, request: Request<v1::ReadLogRequest>) -> Result<Response<Responses>, Status> {
     let v1::ReadLogRequest { topic, partition, from_offset, to_offset, description_only } = request.into_inner();
     let topic = Topic::from_name(&topic).ok_or_else(|| error::invalid(unknown_topic(&topic)))?;
     check_partition(&api.log, "partition", partition)?;
+    let looked_at = api.log.clone();
+    blocking(move || looked_at.look_at_bounds(topic, partition).map_err(|why| error::unread(&why))).await?;
     let log = description(api, topic, partition);
     let from = from_offset.unwrap_or(log.start_offset);
     let to = to_offset.unwrap_or(log.end_offset);

@@ -35,6 +35,11 @@ impl Replays {
         Self { dir, one: Arc::new(Semaphore::new(1)) }
     }
 
+    /// Where a command that does not fold puts copies.
+    pub(crate) fn dir(&self, command: &str) -> PathBuf {
+        self.dir.join(command)
+    }
+
     /// The place of a command, for as long as the permit is held.
     fn take(&self, command: &str) -> Result<(PathBuf, OwnedSemaphorePermit), Status> {
         let permit = Arc::clone(&self.one).try_acquire_owned().map_err(|_| error::replay_running())?;

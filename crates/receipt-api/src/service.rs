@@ -8,8 +8,8 @@ use receipt_proto::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    admin, api::Api, as_of, counts, dead_letter_pages, dead_letters, members, publish, read_log, receipts, replays,
-    snapshots, states, subscribe, told::Responses,
+    admin, api::Api, as_of, conversation_state, counts, dead_letter_pages, dead_letters, members, publish, read_log,
+    receipts, replays, snapshots, states, subscribe, told::Responses,
 };
 
 /// Both services.
@@ -153,12 +153,21 @@ impl ReceiptAdminService for Services {
     type ReadLogStream = read_log::Responses;
 
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Answer<Self::ReadLogStream> {
-        read_log::read(&self.0, request)
+        read_log::read(&self.0, request).await
     }
 
     type AskAsOfStream = Responses<v1::AskAsOfResponse>;
 
     async fn ask_as_of(&self, request: Request<v1::AskAsOfRequest>) -> Answer<Self::AskAsOfStream> {
         as_of::ask(&self.0, request)
+    }
+
+    type ReadConversationStateStream = Responses<v1::ReadConversationStateResponse>;
+
+    async fn read_conversation_state(
+        &self,
+        request: Request<v1::ReadConversationStateRequest>,
+    ) -> Answer<Self::ReadConversationStateStream> {
+        conversation_state::read(&self.0, request).await
     }
 }

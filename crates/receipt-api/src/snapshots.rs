@@ -12,10 +12,10 @@ use receipt_projector::{
     Durables, Offsets, Partition, ProjectorError, Trim, TrimError, TrimLimits, facts, plan_trim, trim,
 };
 use receipt_proto::{
-    ms_from_timestamp,
+    InvalidField, ms_from_timestamp,
     v1::{self, create_snapshots_response::Told as Create, trim_log_response::Told as Trimming},
 };
-use receipt_snapshot::{Created, Facts, Kept, Place, SnapshotError, Unit};
+use receipt_snapshot::{Created, Facts, Kept, Place, SnapshotError, Unit, newest_created_ms};
 use receipt_store::{InboxStore, Store};
 use tonic::{Request, Response, Status};
 
@@ -102,6 +102,15 @@ impl Snapshots {
         &self.options.place
     }
 
+    /// When the newest snapshot of the log was created, in milliseconds since 1970; `None` where there is none. Must not be
+    /// called from async code.
+    ///
+    /// # Errors
+    /// If the place can't be read.
+    pub fn newest_created_ms(&self) -> Result<Option<u64>, SnapshotError> {
+        newest_created_ms(&self.options.place, &self.options.log.id().to_string())
+    }
+
     /// Takes snapshots of one partition's stores; or of all, and then of the embedded log, so that it is never behind them.
     /// One that cannot be taken, as of a partition that is sealed, keeps none of the others from being. `told` says whether
     /// to go on. Must not be called from async code.
@@ -162,7 +171,8 @@ impl Snapshots {
     }
 
     /// Trims the log behind the oldest of each partition's snapshots that is whole, and of that, what is older than a time,
-    /// if one is given; or only tells what it would. Must not be called from async code.
+    /// if one is given; or only tells what it would. `by` says who asked for it, for the server's log. Must not be called
+    /// from async code.
     ///
     /// # Errors
     /// [`SnapshotError::Stopped`] as `told` said; else if place or log fail.
@@ -170,6 +180,7 @@ impl Snapshots {
         &self,
         older_than_ms: Option<u64>,
         dry_run: bool,
+        by: &str,
         told: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Vec<Trim>, SnapshotsError> {
         let _one_at_a_time = self.one.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +194,7 @@ impl Snapshots {
         };
         let trims = plan_trim(log, place, TrimLimits { older_than_ms, durable: &durable }, told)?;
         if !dry_run {
-            trim(log, &trims)?;
+            trim(log, &trims, by)?;
         }
         Ok(trims)
     }
@@ -244,15 +255,24 @@ pub(crate) fn trim_log(
     api: &Api,
     request: &Request<v1::TrimLogRequest>,
 ) -> Result<Response<Responses<v1::TrimLogResponse>>, Status> {
+    let by = match request.remote_addr() {
+        Some(addr) => format!("TrimLog from {addr}"),
+        None => "TrimLog".to_owned(),
+    };
+    let v1::TrimLogRequest { older_than, dry_run, all } = request.get_ref();
+    if older_than.is_some() == *all {
+        let problem = "or all must be given, and not both: older_than bounds what is taken away by its arrival, all says \
+                       that everything goes that snapshots stand for";
+        return Err(error::invalid(InvalidField::rule("older_than", problem)));
+    }
     let snapshots = configured(api)?;
-    let v1::TrimLogRequest { older_than, dry_run } = request.get_ref();
     let older_than_ms = older_than.as_ref().map(|time| ms_from_timestamp("older_than", time));
     let (older_than_ms, dry_run) = (older_than_ms.transpose().map_err(error::invalid)?, *dry_run);
     let response = |told| v1::TrimLogResponse { told: Some(told) };
     Ok(told::stream(api, move |teller: &Teller<_>| {
         let mut progress = teller.now_and_then();
         let mut bytes = 0;
-        let trims = snapshots.trim(older_than_ms, dry_run, &mut |more| {
+        let trims = snapshots.trim(older_than_ms, dry_run, &by, &mut |more| {
             bytes += more;
             progress(&|| response(Trimming::Bytes(bytes)))
         });

@@ -81,6 +81,19 @@ impl Kind {
     }
 }
 
+/// What the keys of a kind begin with that belong to the conversation with this number.
+#[must_use]
+pub fn of_number(kind: Kind, conversation: u64) -> Vec<u8> {
+    Writer::new(kind).u64(conversation).done()
+}
+
+/// What the keys of a kind begin with that belong to the conversation with this id, of the kinds that have it with its
+/// length.
+#[must_use]
+pub fn of_id(kind: Kind, conversation: &receipt_domain::id::ConversationId) -> Vec<u8> {
+    Writer::new(kind).text(conversation.as_str()).done()
+}
+
 /// A key in the making.
 pub(crate) struct Writer(Vec<u8>);
 
@@ -195,6 +208,33 @@ mod tests {
     fn golden_bytes() {
         let key = Writer::new(Kind::Waiting).u32(1).u64(2).text("é").text("").last_text("ab").done();
         proof::golden("parts of keys", &key, "30 00000001 0000000000000002 0002 c3a9 0000 6162");
+    }
+
+    #[test]
+    fn keys_of_a_conversation_begin_with_its_number_or_its_id() {
+        use crate::row;
+        let (id, message) = (ConversationId::new("room").unwrap(), receipt_domain::id::MessageId::new("m").unwrap());
+        let user = UserId::new("ann").unwrap();
+        for (kind, key) in [
+            (Kind::Memberships, row::memberships::key(7, &user)),
+            (Kind::Member, row::member::key(7, 1)),
+            (Kind::Active, row::active::key(7, 1)),
+            (Kind::Leave, row::leave::key(7, 1)),
+            (Kind::Stub, row::stub::key(7, &message)),
+            (Kind::Message, row::message::key(7, 1)),
+            (Kind::ReadChunk, row::read_chunk::key(7, 1, 1)),
+            (Kind::Cursor, row::cursor::key(7, &user)),
+            (Kind::Unread, row::unread::key(7, 1, (1, 1))),
+        ] {
+            assert!(key.starts_with(&of_number(kind, 7)) && !key.starts_with(&of_number(kind, 8)), "{kind:?}");
+        }
+        let shorter = ConversationId::new("roo").unwrap();
+        for (kind, key) in [
+            (Kind::Waiting, row::waiting::key(&id, &message, (1, 1))),
+            (Kind::TimeMark, row::time_mark::key(&id, &user, (1, 1))),
+        ] {
+            assert!(key.starts_with(&of_id(kind, &id)) && !key.starts_with(&of_id(kind, &shorter)), "{kind:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! receiptctl, the command line client of receiptd.
 
+mod bootstrap;
 mod cli;
 mod client;
 mod commands;

@@ -271,6 +271,18 @@ impl Log {
         .unwrap_or(0)
     }
 
+    /// Asks where a partition begins and ends, for [`Log::start_offset`] and [`Log::end_offset`]: Kafka takes records away by
+    /// itself, and others may. The embedded log always knows. Waits for the brokers.
+    ///
+    /// # Errors
+    /// [`LogError::NoSuchPartition`], [`LogError::Unavailable`].
+    pub fn look_at_bounds(&self, topic: Topic, partition: u32) -> Result<(), LogError> {
+        match &self.engine {
+            Engine::Embedded(_) => Ok(()),
+            Engine::Kafka(log) => log.look_at_bounds(topic, partition),
+        }
+    }
+
     /// The next offset after what is durable; on Kafka, after what this process knows to be: at least all that it has
     /// appended and read. 0 for a partition that does not exist.
     #[must_use]

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use receipt_codec::row::identity::Identity;
-use receipt_log::{Log, Topic};
+use receipt_log::Log;
 use receipt_snapshot::Place;
 use receipt_store::{Resources, Side, Store};
 use tokio::{runtime::Handle, sync::watch};
@@ -13,7 +13,7 @@ use crate::{
     error::ProjectorError,
     partition::{Offsets, Partition},
     replay::{self, Replay},
-    seed::seed,
+    seed::{Bootstrap, look_at_start},
     verified::Verified,
 };
 
@@ -67,12 +67,15 @@ impl Aside<'_> {
     /// Where a snapshot is to be the beginning, fetches it. Tells up to where it is folded.
     fn begin(&self, identity: &Identity, to: Option<Offsets>) -> Result<Option<Offsets>, ProjectorError> {
         let Some(Snapshots { place, always }) = self.snapshots else { return Ok(None) };
-        let trimmed = |topic| self.log.start_offset(topic, identity.partition) > 0;
-        if !always && !trimmed(Topic::Conversations) && !trimmed(Topic::Reads) {
+        if !always && look_at_start(self.log, identity.partition)? == Offsets::default() {
             return Ok(None);
         }
-        let told = &mut |_| !*self.stopped.borrow();
-        seed(self.log, self.resources, place, identity, to, self.dir, told).map(Some)
+        let bootstrap = Bootstrap { log: self.log, resources: self.resources, place, dir: self.dir };
+        let begun = bootstrap.newest(identity, to, &mut |_| !*self.stopped.borrow())?;
+        for why in begun.passed_over {
+            tracing::warn!(partition = identity.partition, why, "a snapshot is passed over");
+        }
+        Ok(Some(begun.at))
     }
 
     fn go_on(

@@ -69,6 +69,46 @@ pub enum ProjectorError {
         /// When its first record arrived.
         first: String,
     },
+    /// The log has lost its beginning, and no snapshot is a beginning of the state at the moment asked for.
+    #[error(
+        "partition {partition} has lost the beginning of its log, and no snapshot is as old as the moment asked for: the \
+         oldest moment that can be answered is {time}, or the offsets {conversations}:{reads}; ask for that or a later \
+         one. To answer older moments, keep more snapshots (--snapshot-keep)"
+    )]
+    TooEarly {
+        /// Which partition.
+        partition: u32,
+        /// The oldest time that can be answered.
+        time: String,
+        /// The offset of receipts.conversations of the oldest snapshot.
+        conversations: u64,
+        /// The offset of receipts.reads of the oldest snapshot.
+        reads: u64,
+    },
+    /// The log has lost its beginning, and no snapshot can be used, whatever is asked for.
+    #[error(
+        "partition {partition} has lost the beginning of its log, and no snapshot of it can be used: {why}. Take one with \
+         `receiptctl snapshot create`: moments from then on can be answered"
+    )]
+    NoUsableSnapshot {
+        /// Which partition.
+        partition: u32,
+        /// What is wrong with each.
+        why: String,
+    },
+    /// A moment was given as an offset whose record before it is gone, by whose arrival reads would count.
+    #[error(
+        "the moment is before offset {to} of receipts.conversations/{partition}, which begins at {start}: when the record \
+         before it arrived is not known any more; give a time, or the offsets of both topics, CONVERSATIONS:READS"
+    )]
+    UnknownArrival {
+        /// Which partition.
+        partition: u32,
+        /// The offset asked for.
+        to: u64,
+        /// The log's first offset.
+        start: u64,
+    },
     /// A store's directory could not be moved or deleted.
     #[error("{}: {source}", dir.display())]
     Directory {

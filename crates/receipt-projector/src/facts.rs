@@ -50,19 +50,10 @@ pub fn of_log(log: &Log, copied: &Copied) -> Facts {
 /// # Errors
 /// Why it can't, and what to do.
 pub fn fits(log: &Log, manifest: &Manifest) -> Result<(), Misfit> {
-    fits_within(log, manifest, &|_, bounds| bounds)
-}
-
-/// As [`fits`], of a log as if it had no more than `limit` leaves of it.
-pub(crate) fn fits_within(
-    log: &Log,
-    manifest: &Manifest,
-    limit: &dyn Fn(Topic, Bounds) -> Bounds,
-) -> Result<(), Misfit> {
     let bounds = |topic: &str, partition| {
-        let topic = Topic::ALL.into_iter().find(|known| known.name() == topic)?;
+        let topic = Topic::from_name(topic)?;
         let (start, end) = (log.start_offset(topic, partition), log.end_offset(topic, partition));
-        (partition < log.partitions()).then(|| limit(topic, Bounds { start, end }))
+        (partition < log.partitions()).then_some(Bounds { start, end })
     };
     let (log_id, origin, partitions) = (log.id().to_string(), log.origin(), log.partitions());
     manifest.fits(&LogBounds { log_id, origin, partitions, bounds: &bounds })

@@ -114,13 +114,18 @@ pub fn plan(
     Ok(trims)
 }
 
-/// Takes away what a plan says.
+/// Takes away what a plan says, and writes each partition of a topic that it took records from into the server's log: `by`
+/// says who asked for it.
 ///
 /// # Errors
 /// If the log fails; what was trimmed before is.
-pub fn apply(log: &Log, trims: &[Trim]) -> Result<(), LogError> {
-    let some = trims.iter().filter(|trim| trim.before > trim.start);
-    some.into_iter().try_for_each(|trim| log.trim(trim.topic, trim.partition, trim.before))
+pub fn apply(log: &Log, trims: &[Trim], by: &str) -> Result<(), LogError> {
+    for trim in trims.iter().filter(|trim| trim.before > trim.start) {
+        log.trim(trim.topic, trim.partition, trim.before)?;
+        let (topic, partition, from, to_before) = (trim.topic.name(), trim.partition, trim.start, trim.before);
+        tracing::info!(topic, partition, from, to_before, by, why = trim.why, "the log was trimmed");
+    }
+    Ok(())
 }
 
 type Restorable = (String, Vec<(String, u64)>);
@@ -132,21 +137,25 @@ fn oldest_restorable<'a>(
     snapshots: impl Iterator<Item = &'a Snapshot>,
     told: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Result<Restorable, String>, TrimError> {
-    let mut why = "there is no snapshot of it".to_owned();
+    let mut whys = Vec::new();
     for snapshot in snapshots {
         match receipt_snapshot::verify(place, snapshot, told) {
             Ok(manifest) => match facts::fits(log, &manifest) {
                 Ok(()) => {
                     let positions = manifest.facts.positions.iter().map(|at| (at.topic.clone(), at.offset));
-                    return Ok(Ok((snapshot.to_string(), positions.collect())));
+                    let passed_over = whys.iter().map(|why| format!("; passed over: {why}")).collect::<String>();
+                    return Ok(Ok((format!("{snapshot}{passed_over}"), positions.collect())));
                 }
-                Err(misfit) => why = misfit.to_string(),
+                Err(misfit) => whys.push(misfit.to_string()),
             },
-            Err(error @ (SnapshotError::Corrupt { .. } | SnapshotError::Refused(_))) => why = error.to_string(),
+            Err(error) if error.is_of_one_snapshot() => whys.push(error.to_string()),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Err(why))
+    if whys.is_empty() {
+        whys.push("there is no snapshot of it".to_owned());
+    }
+    Ok(Err(whys.join("; ")))
 }
 
 fn trim(

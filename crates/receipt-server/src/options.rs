@@ -77,7 +77,7 @@ pub(crate) struct Options {
     /// the AWS_* environment variables. Without it none are taken.
     #[arg(long, value_name = "PLACE", env = "RECEIPTD_SNAPSHOTS")]
     pub(crate) snapshots: Option<String>,
-    /// How often snapshots are taken; 0s: only by `receiptctl snapshot create`. [default: 24h]
+    /// How often snapshots are taken, counted from the newest one in the place; 0s: only by `receiptctl snapshot create`. [default: 24h]
     #[arg(long, value_name = "DURATION", env = "RECEIPTD_SNAPSHOT_INTERVAL")]
     pub(crate) snapshot_interval: Option<String>,
     /// How many snapshots stay of each partition, and of the embedded log. [default: 3]

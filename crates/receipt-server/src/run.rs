@@ -69,13 +69,14 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         inboxes: notifier.inboxes().to_vec(),
         stream_limits: config.stream_limits,
         replay_dir: data_dir.replay(),
-        snapshots: snapshots.map(|(snapshots, _)| snapshots),
         past: PastOptions {
             dir: data_dir.replay().join("as-of"),
             settings: config.fold,
             // Theirs alone, so that they take nothing from the stores that serve.
             resources: Resources::new(PAST_MIB * MIB, PAST_MIB * MIB),
+            snapshots: snapshots.as_ref().map(|(snapshots, _)| snapshots.place().clone()),
         },
+        snapshots: snapshots.map(|(snapshots, _)| snapshots),
     };
     let until_asked = async move {
         // Nobody left to say so is as good a reason to stop.

@@ -36,7 +36,9 @@ pub(crate) fn open(
     })))
 }
 
-/// Takes them now and then, until the server is to stop; the first ones an interval after the start.
+/// Takes them in rounds, until the server is to stop. The first round is due an interval after the newest snapshot in the
+/// place was created, whenever the server started: one that is restarted more often than that still takes some. Where there
+/// is none, or the place does not say, it is due at once.
 pub(crate) fn take_now_and_then(
     snapshots: Arc<Snapshots>,
     config: SnapshotConfig,
@@ -44,11 +46,14 @@ pub(crate) fn take_now_and_then(
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let interval = Duration::from_millis(config.interval_ms);
+        let mut wait = first_wait(&snapshots, interval).await;
+        tracing::info!(first_round_in = ?wait, "snapshots are taken in rounds");
         loop {
             tokio::select! {
                 _ = stopping.wait_for(|stopping| *stopping) => return,
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(wait) => {}
             }
+            wait = interval;
             let (snapshots, stopped) = (Arc::clone(&snapshots), stopping.clone());
             let log_retention_ms = config.log_retention_ms;
             let taken = tokio::task::spawn_blocking(move || round(&snapshots, log_retention_ms, &stopped)).await;
@@ -66,6 +71,29 @@ pub(crate) fn take_now_and_then(
             }
         }
     })
+}
+
+/// How long until the first round is due.
+async fn first_wait(snapshots: &Arc<Snapshots>, interval: Duration) -> Duration {
+    let snapshots = Arc::clone(snapshots);
+    let newest = tokio::task::spawn_blocking(move || snapshots.newest_created_ms()).await;
+    match newest {
+        Ok(Ok(newest_ms)) => until_due(newest_ms, now(), interval),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "when the newest snapshot was taken is not known: a round is due at once");
+            Duration::ZERO
+        }
+        Err(error) => {
+            tracing::error!(%error, "when the newest snapshot was taken is not known: a round is due at once");
+            Duration::ZERO
+        }
+    }
+}
+
+/// From now until an interval after the newest snapshot; not longer than that, should the clock have been set back.
+fn until_due(newest_ms: Option<u64>, now: Duration, interval: Duration) -> Duration {
+    let Some(newest) = newest_ms.map(Duration::from_millis) else { return Duration::ZERO };
+    interval.saturating_sub(now.saturating_sub(newest))
 }
 
 /// Snapshots of everything, and then the log trimmed.
@@ -87,12 +115,7 @@ fn round(
     let Some(log_retention_ms) = log_retention_ms.filter(|_| !*stopped.borrow()) else { return taken };
     let now_ms = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);
     let older_than_ms = now_ms.saturating_sub(log_retention_ms);
-    for trim in snapshots.trim(Some(older_than_ms), false, &mut |_| !*stopped.borrow())? {
-        let (topic, partition, before) = (trim.topic.name(), trim.partition, trim.before);
-        if trim.before > trim.start {
-            tracing::info!(topic, partition, before, why = trim.why, "the log is trimmed");
-        }
-    }
+    snapshots.trim(Some(older_than_ms), false, "log_retention", &mut |_| !*stopped.borrow())?;
     taken
 }
 
@@ -102,4 +125,21 @@ fn now() -> Duration {
 
 fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_round_is_due_an_interval_after_the_newest_snapshot() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let (now, day) = (hours(1_000), hours(24));
+        let due = |ago: Duration| until_due(u64::try_from((now - ago).as_millis()).ok(), now, day);
+        assert_eq!(due(hours(0)), day);
+        assert_eq!(due(hours(23)), hours(1), "the server was restarted");
+        assert_eq!(due(hours(25)), Duration::ZERO);
+        assert_eq!(until_due(None, now, day), Duration::ZERO, "there is none");
+        assert_eq!(until_due(Some(u64::MAX), now, day), day, "the clock was set back");
+    }
 }

@@ -32,10 +32,10 @@ pub struct Created {
 
 /// Makes a snapshot of a directory's files, which nobody changes meanwhile. `told` is told of bytes as they are dealt with,
 /// and says whether to go on. Interrupted, the same call goes on. Of two that make the same one, one does, and the other
-/// is answered that it is there.
+/// is answered that it is there. Where the snapshot of that name is damaged, it is made again.
 ///
 /// # Errors
-/// [`SnapshotError::Stopped`] as `told` said; else if the directory can't be read, or the place fails.
+/// [`SnapshotError::Stopped`] as `told` said; [`SnapshotError::Refused`] where the one that is there is of a newer format; else if the directory can't be read, or the place fails.
 pub fn create(
     place: &Place,
     facts: &Facts,
@@ -44,7 +44,11 @@ pub fn create(
 ) -> Result<Created, SnapshotError> {
     let snapshot = Snapshot { log_id: facts.log_id.clone(), unit: facts.unit, name: facts.name() };
     if place.get(&snapshot.key(MANIFEST))?.is_some() {
-        return there(place, snapshot);
+        match there(place, &snapshot) {
+            // Only a manifest that can be read stands in the way of the same snapshot.
+            Err(SnapshotError::Corrupt { .. }) => place.delete(&snapshot.key(MANIFEST))?,
+            answer => return answer,
+        }
     }
     let files = entries(dir, told)?;
     let before = place.list(&snapshot.prefix())?;
@@ -63,15 +67,16 @@ pub fn create(
     let created_at_ms = u64::try_from(created_at_ms).unwrap_or(u64::MAX);
     let manifest = Manifest { facts: facts.clone(), created_at_ms, files };
     if !place.create(&snapshot.key(MANIFEST), &manifest.encode()?)? {
-        return there(place, snapshot);
+        return there(place, &snapshot);
     }
     let (files, bytes) = (manifest.files.len(), manifest.bytes());
     Ok(Created { snapshot, was_there: false, files, bytes, put_bytes })
 }
 
-fn there(place: &Place, snapshot: Snapshot) -> Result<Created, SnapshotError> {
+fn there(place: &Place, snapshot: &Snapshot) -> Result<Created, SnapshotError> {
     let manifest = snapshot.manifest(place)?;
     let (files, bytes) = (manifest.files.len(), manifest.bytes());
+    let snapshot = snapshot.clone();
     Ok(Created { snapshot, was_there: true, files, bytes, put_bytes: 0 })
 }
 

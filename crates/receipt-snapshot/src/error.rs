@@ -18,6 +18,12 @@ pub enum SnapshotError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// The folder that snapshots are read from does not exist.
+    #[error("there is no folder {}: give the folder or the s3://BUCKET/PREFIX that the snapshots are in", folder.display())]
+    NoFolder {
+        /// Which one.
+        folder: PathBuf,
+    },
     /// A snapshot is not what its manifest says.
     #[error(
         "the snapshot {snapshot} is damaged: {what}: restore another one (`receiptctl snapshot list` names them), and \
@@ -43,6 +49,15 @@ pub enum SnapshotError {
     /// Whoever asked wants no more.
     #[error("stopped; the same command goes on from here")]
     Stopped,
+}
+
+impl SnapshotError {
+    /// Whether the error is about one snapshot, which is damaged, of a newer format or gone: other snapshots of the same
+    /// place may be usable. All other errors are about the place or the machine.
+    #[must_use]
+    pub fn is_of_one_snapshot(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Refused(_))
+    }
 }
 
 /// For `map_err`: what happened to a file.

@@ -78,3 +78,25 @@ pub fn list(place: &Place, log_id: Option<&str>) -> Result<Vec<Snapshot>, Snapsh
     snapshots.sort();
     Ok(snapshots)
 }
+
+/// When the newest snapshot of a log was created that can be read, in milliseconds since 1970; `None` where there is none.
+/// Reads one manifest of each unit.
+///
+/// # Errors
+/// If the place can't be read.
+pub fn newest_created_ms(place: &Place, log_id: &str) -> Result<Option<u64>, SnapshotError> {
+    let (mut newest_ms, mut seen) = (None, None);
+    for snapshot in list(place, Some(log_id))?.into_iter().rev() {
+        if seen == Some(snapshot.unit) {
+            continue;
+        }
+        match snapshot.manifest(place) {
+            Err(error) if error.is_of_one_snapshot() => {}
+            manifest => {
+                newest_ms = newest_ms.max(Some(manifest?.created_at_ms));
+                seen = Some(snapshot.unit);
+            }
+        }
+    }
+    Ok(newest_ms)
+}

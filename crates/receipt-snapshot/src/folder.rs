@@ -124,8 +124,10 @@ impl Folder {
     pub(crate) fn delete(&self, key: &str) -> Result<(), SnapshotError> {
         let path = self.path(key);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
-            _ => {}
+            // Its folder may be gone too, with what else was deleted of the snapshot.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(at(&path)(error)),
+            Ok(()) => {}
         }
         sync_parent(&path)?;
         for dir in path.ancestors().skip(1).take_while(|dir| *dir != self.0) {

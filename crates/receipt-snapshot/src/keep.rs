@@ -19,13 +19,16 @@ pub struct Kept {
     pub leftover_bytes: u64,
 }
 
-/// Deletes a unit's snapshots but for the newest `count`, at least one. A manifest goes first, so that what is there is
-/// whole at any time; a deletion that is interrupted is ended by a later one.
+/// Deletes the snapshots of a unit that are older than its newest `count` whole ones, at least one. A snapshot is whole if
+/// its manifest can be read and each of its files is there with its length. One that is not whole does not count, and is
+/// deleted by its age only, so that a damaged snapshot never takes the place of a whole one. Where no snapshot is whole,
+/// none is deleted. The manifest is deleted first, so that a snapshot is complete at any time; a deletion that is
+/// interrupted is finished by a later call.
 ///
 /// # Errors
 /// If the place fails.
 pub fn keep(place: &Place, log_id: &str, unit: Unit, count: usize) -> Result<Kept, SnapshotError> {
-    let mut by_snapshot: BTreeMap<Snapshot, Vec<(String, Object)>> = BTreeMap::new();
+    let mut by_snapshot = Objects::new();
     for object in place.list(&format!("{log_id}/{unit}"))? {
         if let Some((snapshot, name)) = Snapshot::of(&object.key) {
             let name = name.to_owned();
@@ -37,7 +40,7 @@ pub fn keep(place: &Place, log_id: &str, unit: Unit, count: usize) -> Result<Kep
         .filter(|(_, objects)| objects.iter().any(|(name, _)| name == MANIFEST))
         .map(|(snapshot, _)| snapshot.clone())
         .collect();
-    let (deleted, kept) = complete.split_at(complete.len().saturating_sub(count.max(1)));
+    let (deleted, kept) = complete.split_at(first_kept(place, &complete, &by_snapshot, count.max(1))?);
     let mut done = Kept::default();
     for (snapshot, objects) in &by_snapshot {
         if deleted.contains(snapshot) {
@@ -51,6 +54,38 @@ pub fn keep(place: &Place, log_id: &str, unit: Unit, count: usize) -> Result<Kep
         }
     }
     Ok(done)
+}
+
+type Objects = BTreeMap<Snapshot, Vec<(String, Object)>>;
+
+/// The index of the oldest snapshot that stays, of those with a manifest in the order of their names.
+fn first_kept(
+    place: &Place,
+    complete: &[Snapshot],
+    by_snapshot: &Objects,
+    count: usize,
+) -> Result<usize, SnapshotError> {
+    let mut whole = 0;
+    for (at, snapshot) in complete.iter().enumerate().rev() {
+        let objects = by_snapshot.get(snapshot).map(Vec::as_slice).unwrap_or_default();
+        whole += usize::from(is_whole(place, snapshot, objects)?);
+        if whole == count {
+            return Ok(at);
+        }
+    }
+    Ok(0)
+}
+
+/// Looks at names and lengths only: reading every byte is what `verify` is for.
+fn is_whole(place: &Place, snapshot: &Snapshot, objects: &[(String, Object)]) -> Result<bool, SnapshotError> {
+    let manifest = match snapshot.manifest(place) {
+        Err(error) if error.is_of_one_snapshot() => return Ok(false),
+        read => read?,
+    };
+    let is_there = |file: &crate::FileEntry| {
+        objects.iter().any(|(name, object)| *name == file.object() && object.bytes == file.bytes)
+    };
+    Ok(manifest.files.iter().all(is_there))
 }
 
 /// Deletes what belongs to no snapshot, if nobody has come by for long.
@@ -69,7 +104,7 @@ fn leftovers(
     if is_complete {
         let manifest = match snapshot.manifest(place) {
             // Which files are its, only a newer version, or nobody, can say.
-            Err(SnapshotError::Refused(_) | SnapshotError::Corrupt { .. }) => return Ok(0),
+            Err(error) if error.is_of_one_snapshot() => return Ok(0),
             read => read?,
         };
         named.extend(manifest.files.iter().map(crate::FileEntry::object));

@@ -16,14 +16,16 @@ mod fit;
 mod folder;
 mod keep;
 mod manifest;
+mod missing;
 mod objects;
 mod restore;
 
 pub use create::{Created, create};
 pub use error::SnapshotError;
-pub use find::{Snapshot, list};
+pub use find::{Snapshot, list, newest_created_ms};
 pub use fit::{Bounds, LogBounds, Misfit};
 pub use keep::{Kept, keep};
 pub use manifest::{Facts, FileEntry, Manifest, Position, Unit};
+pub use missing::missing;
 pub use objects::Place;
 pub use restore::{Restored, restore, verify};

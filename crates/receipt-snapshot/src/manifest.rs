@@ -88,6 +88,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whether the log is an embedded one, whose copy is a snapshot of its own. Kafka keeps its logs itself.
+    #[must_use]
+    pub fn is_of_embedded_log(&self) -> bool {
+        self.origin == format!("embedded log {}", self.log_id)
+    }
+
     /// The snapshot's name: names of one unit sort as its offsets rise.
     #[must_use]
     pub fn name(&self) -> String {

@@ -65,6 +65,18 @@ impl Place {
         }
     }
 
+    /// Refuses a folder that does not exist, for whoever reads snapshots: an empty answer about a name that was mistyped
+    /// would look like an answer. An object store has no folders, and its answers are what it has.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NoFolder`].
+    pub fn check_exists(&self) -> Result<(), SnapshotError> {
+        match &self.0 {
+            Kind::Folder(folder) if !folder.0.is_dir() => Err(SnapshotError::NoFolder { folder: folder.0.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn put(&self, key: &str, file: &Path, told: &mut dyn FnMut(u64) -> bool) -> Result<(), SnapshotError> {
         match &self.0 {
             Kind::Folder(folder) => folder.put(key, file, told),

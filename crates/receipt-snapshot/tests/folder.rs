@@ -10,7 +10,8 @@ use std::{
 
 use receipt_domain::settings::Settings;
 use receipt_snapshot::{
-    Created, Facts, Place, Position, Snapshot, SnapshotError, Unit, create, keep, list, restore, verify,
+    Created, Facts, Place, Position, Snapshot, SnapshotError, Unit, create, keep, list, newest_created_ms, restore,
+    verify,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -288,5 +289,90 @@ fn what_is_no_place_is_refused() {
     for text in ["", "gs://bucket", "s3://", "file://host/path"] {
         let opened = Place::open(text, runtime.handle().clone());
         assert!(matches!(opened, Err(SnapshotError::Invalid(_))), "{text}");
+    }
+}
+
+/// Cuts a manifest in the middle, as a full disk or a broken copy does.
+fn cut(site: &Site, snapshot: &Snapshot) {
+    let manifest = object(site, snapshot, "manifest.json");
+    let bytes = fs::read(&manifest).unwrap();
+    fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+#[test]
+fn a_damaged_snapshot_takes_no_whole_ones_place() {
+    let site = Site::new();
+    let place = site.place();
+    let snapshots: Vec<_> = [5, 9, 12, 15, 18].into_iter().map(|offset| site.create(offset).snapshot).collect();
+    // The newest by its manifest, the one before it by a file that is too short.
+    cut(&site, &snapshots[4]);
+    fs::write(object(&site, &snapshots[3], "000012.sst-"), "short").unwrap();
+    let kept = keep(&place, "0a", UNIT, 2).unwrap();
+    assert_eq!(kept.deleted, snapshots[..1]);
+    assert_eq!(list(&place, None).unwrap(), snapshots[1..]);
+    for whole in &snapshots[1..3] {
+        verify(&place, whole, &mut |_| true).unwrap();
+    }
+    // A damaged one goes by its age, as the others do.
+    cut(&site, &snapshots[1]);
+    site.create(20);
+    keep(&place, "0a", UNIT, 2).unwrap();
+    assert_eq!(list(&place, None).unwrap()[..3], snapshots[2..]);
+}
+
+#[test]
+fn where_none_is_whole_none_is_deleted() {
+    let site = Site::new();
+    let snapshots: Vec<_> = [5, 9].into_iter().map(|offset| site.create(offset).snapshot).collect();
+    snapshots.iter().for_each(|snapshot| cut(&site, snapshot));
+    assert_eq!(keep(&site.place(), "0a", UNIT, 1).unwrap().deleted, []);
+    assert_eq!(list(&site.place(), None).unwrap(), snapshots);
+}
+
+#[test]
+fn a_snapshot_whose_manifest_is_damaged_is_made_again() {
+    let site = Site::new();
+    let snapshot = site.create(12).snapshot;
+    cut(&site, &snapshot);
+    is_refused(verify(&site.place(), &snapshot, &mut |_| true), "is damaged");
+    let created = site.create(12);
+    assert_eq!((created.was_there, created.put_bytes), (false, 0), "its files are whole");
+    verify(&site.place(), &snapshot, &mut |_| true).unwrap();
+}
+
+#[test]
+fn when_the_newest_was_created_is_what_can_be_read() {
+    let site = Site::new();
+    let place = site.place();
+    assert_eq!(newest_created_ms(&place, "0a").unwrap(), None);
+    let (older, newer) = (site.create(5).snapshot, site.create(9).snapshot);
+    let created = |snapshot: &Snapshot| snapshot.manifest(&place).unwrap().created_at_ms;
+    let (older_ms, newer_ms) = (created(&older), created(&newer));
+    assert_eq!(newest_created_ms(&place, "0a").unwrap(), Some(newer_ms));
+    cut(&site, &newer);
+    assert_eq!(newest_created_ms(&place, "0a").unwrap(), Some(older_ms));
+    assert_eq!(newest_created_ms(&place, "0b").unwrap(), None);
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_no_place_to_read_from() {
+    let site = Site::new();
+    let error = site.place().check_exists().unwrap_err().to_string();
+    assert!(error.contains("there is no folder") && error.contains("place/deep"), "{error}");
+    site.create(5);
+    site.place().check_exists().unwrap();
+}
+
+/// Files are listed in any order, so that the manifest, which is deleted first, may be met last.
+#[test]
+fn what_is_deleted_already_is_no_fault() {
+    for name in ["000012.sst", "CURRENT", "MANIFEST-000005", "OPTIONS-000007"] {
+        let site = Site::new();
+        for (other, _) in FILES.iter().filter(|(other, _)| *other != name) {
+            fs::remove_file(site.store().join(other)).unwrap();
+        }
+        let old = site.create(5).snapshot;
+        site.create(9);
+        assert_eq!(keep(&site.place(), "0a", UNIT, 1).unwrap().deleted, [old]);
     }
 }

@@ -2,6 +2,7 @@
 
 use receipt_domain::{
     answer::Queries,
+    id::ConversationId,
     readers::Reader,
     settings::Settings,
     state::Progress,
@@ -16,7 +17,7 @@ use crate::{
     describe, digest,
     error::StoreError,
     horizon::Horizon,
-    load, time_index,
+    load, one_conversation, time_index,
 };
 
 /// One moment of a partition. Everything asked of it is answered from the same state.
@@ -155,6 +156,18 @@ impl<'a> View<'a> {
             comparison.first.push(Difference { place, this: Some(untrue.claims), other: Some(untrue.but) });
         }
         Ok(all)
+    }
+
+    /// Hands on all rows of one conversation with those that it shares, for [`crate::in_memory`], until `each` says to stop.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn conversation_rows(
+        &self,
+        id: &ConversationId,
+        each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        one_conversation::read(self.db, &|| options(&self.snapshot), (id, &self.settings, &self.rows.progress), each)
     }
 
     /// The policy event with this number, from 0, as it was written.

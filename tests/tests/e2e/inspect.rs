@@ -23,13 +23,13 @@ const SAMPLE: usize = 15;
 /// How long until the log has a part of a data set.
 const PART_MAX: std::time::Duration = std::time::Duration::from_secs(120);
 
-async fn ask(server: &Server, line: &str) -> Value {
+pub(crate) async fn ask(server: &Server, line: &str) -> Value {
     let words: Vec<_> = line.split_whitespace().chain(["--json"]).collect();
     ctl::json(&ctl::run(server, &words).await)
 }
 
 /// A command of docs/operations.md with these words in the place of its own.
-fn command(beginning: &str, words: &[(&str, &str)]) -> String {
+pub(crate) fn command(beginning: &str, words: &[(&str, &str)]) -> String {
     let blocks = blocks("docs/operations.md", "sh").concat();
     let line = blocks.lines().find(|line| line.starts_with(&format!("receiptctl {beginning}")));
     let line = line.unwrap_or_else(|| panic!("docs/operations.md has no `{beginning}`"));
@@ -41,7 +41,7 @@ fn command(beginning: &str, words: &[(&str, &str)]) -> String {
 }
 
 /// Where the log of a stopped receiptd is, and its state.
-fn stopped(dir: &DataDir) -> String {
+pub(crate) fn stopped(dir: &DataDir) -> String {
     let path = dir.path();
     let data_dir = format!("--data-dir {}", path.display());
     match dir.kafka() {
@@ -73,7 +73,7 @@ fn sample(kind: Kind, random: &mut Random) -> Vec<(String, String)> {
     sample
 }
 
-fn list<'a>(json: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(json: &'a Value, name: &str) -> &'a [Value] {
     json[name].as_array().unwrap_or_else(|| panic!("no {name}: {json}"))
 }
 
@@ -161,12 +161,12 @@ async fn of_real_messages_the_log_says_what_the_server_answers() {
     }
 }
 
-async fn publish(server: &Server, line: &str) -> String {
+pub(crate) async fn publish(server: &Server, line: &str) -> String {
     let words: Vec<_> = ["publish"].into_iter().chain(line.split_whitespace()).chain(["--wait", "--json"]).collect();
     ctl::answer(&ctl::run(server, &words).await)["outcomes"][0]["result"].as_str().unwrap().to_owned()
 }
 
-async fn text(server: &Server, line: &str) -> String {
+pub(crate) async fn text(server: &Server, line: &str) -> String {
     ctl::stdout(&ctl::run(server, &line.split_whitespace().collect::<Vec<_>>()).await)
 }
 

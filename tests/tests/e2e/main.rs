@@ -5,6 +5,7 @@
 
 mod ahead;
 mod as_of;
+mod as_of_trimmed;
 mod compare;
 mod conversations;
 mod ctl_session;
@@ -13,6 +14,7 @@ mod expiry;
 mod headers;
 mod import;
 mod inspect;
+mod inspect_trimmed;
 mod kills;
 mod large_group;
 mod lifecycle;
@@ -23,6 +25,7 @@ mod operations;
 mod replay;
 mod senders;
 mod snapshot;
+mod snapshot_damaged;
 mod snapshot_live;
 mod told;
 mod until_damage;

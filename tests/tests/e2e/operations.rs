@@ -133,7 +133,7 @@ async fn a_receiptd_takes_snapshots_and_trims_its_log_by_itself() {
     let trimmed = until("the log is trimmed", FOLD_MAX, async || {
         message += 1;
         send(&server, &format!("m{message}")).await;
-        let would = ctl::run(&server, &["log", "trim", "--dry-run", "--json"]).await;
+        let would = ctl::run(&server, &["log", "trim", "--all", "--dry-run", "--json"]).await;
         let would = ctl::json(&would);
         let partitions = would["partitions"].as_array().unwrap();
         partitions.iter().any(|one| one["start_offset"].as_u64() > Some(0)).then(|| would.clone())

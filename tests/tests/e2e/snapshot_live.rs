@@ -43,8 +43,8 @@ async fn a_receiptd_that_serves_takes_snapshots_and_trims_its_log_behind_them() 
     assert_eq!(names, 5, "one of each that did not change, two of the one that did: {listed}");
     assert_eq!(place.json(&dir, "snapshot verify", &[]).await["intact"], true);
 
-    let would = live(&["log", "trim", "--dry-run"]).await;
-    let trimmed = live(&["log", "trim"]).await;
+    let would = live(&["log", "trim", "--all", "--dry-run"]).await;
+    let trimmed = live(&["log", "trim", "--all"]).await;
     assert_eq!(would["partitions"], trimmed["partitions"]);
     let records = trimmed["partitions"].as_array().unwrap().iter().map(|one| one["records"].as_u64().unwrap());
     assert!(records.sum::<u64>() > 90_000, "{trimmed}");
@@ -93,7 +93,7 @@ async fn the_embedded_log_is_trimmed_by_itself() {
     }
     server.folded(FOLD_MAX).await;
     let begins = async || {
-        let around = ctl::run(&server, &["log", "trim", "--dry-run", "--json"]).await;
+        let around = ctl::run(&server, &["log", "trim", "--all", "--dry-run", "--json"]).await;
         let json = ctl::json(&around);
         let starts = json["partitions"].as_array().unwrap().iter().map(|one| one["start_offset"].as_u64().unwrap());
         starts.max().filter(|start| *start >= 38)

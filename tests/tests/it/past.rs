@@ -8,8 +8,9 @@ use receipt_fold_tests::{
 };
 use receipt_log::{Clock, CopiedRecord, Log, NewRecord, Topic};
 use receipt_model::{History, Model, histories};
-use receipt_projector::{Moment, Offsets, Past, PastOptions, PastStep, ProjectorError, Reached};
+use receipt_projector::{Moment, Offsets, Past, PastOptions, PastStep, ProjectorError, Reached, facts, identity};
 use receipt_proto::v1;
+use receipt_snapshot::{Place, Unit};
 use receipt_store::Resources;
 use receipt_tests::{dir, random::Random, whole::whole};
 use tokio::{runtime::Runtime, sync::watch};
@@ -97,7 +98,8 @@ fn as_the_model(history: &History, runtime: &Runtime, random: &mut Random) -> Re
     let dir = dir::temporary();
     let log = log_of(history, dir.path(), runtime);
     let resources = Resources::new(1 << 20, 1 << 20);
-    let options = PastOptions { dir: dir.path().join("replay/as-of"), settings: history.settings, resources };
+    let options =
+        PastOptions { dir: dir.path().join("replay/as-of"), settings: history.settings, resources, snapshots: None };
     let (_stop, stopped) = watch::channel(false);
     for _ in 0..MOMENTS {
         let (moment, to) = draw(history, random);
@@ -132,6 +134,132 @@ fn at_100_random_moments_of_embedded_logs_the_state_is_the_models() {
     });
 }
 
+/// Takes snapshots at two random cuts, the earlier first, and trims the log behind the earlier one; the cuts, and where the
+/// log begins then.
+fn trimmed(
+    history: &History,
+    log: &Log,
+    (options, place): (&PastOptions, &Place),
+    runtime: &Runtime,
+    random: &mut Random,
+) -> ([Offsets; 2], Offsets) {
+    let mut cut = |of: usize| {
+        let mut cuts = [random.below(of as u64 + 1), random.below(of as u64 + 1)];
+        cuts.sort_unstable();
+        cuts
+    };
+    let (conversations, reads) = (cut(history.conversations.len()), cut(history.reads.len()));
+    let cuts = [0, 1].map(|n| Offsets { conversations: conversations[n], reads: reads[n] });
+    let (_stop, stopped) = watch::channel(false);
+    for (n, to) in cuts.iter().enumerate() {
+        let past = Past::fold(log, 0, Moment::Offsets(*to), options, runtime.handle(), &stopped, |_| {}).unwrap();
+        let copy = options.dir.join(format!("copy-{n}"));
+        past.store().checkpoint(&copy).unwrap();
+        let log_time_ms = past.store().view().unwrap().progress().log_time_ms;
+        let offsets = [(Topic::Conversations, to.conversations), (Topic::Reads, to.reads)];
+        let facts = facts::of_store(&identity(log, 0, options.settings), Unit::Receipts(0), &offsets, log_time_ms);
+        receipt_snapshot::create(place, &facts, &copy, &mut |_| true).unwrap();
+        past.delete().unwrap();
+        std::fs::remove_dir_all(copy).unwrap();
+    }
+    let start =
+        Offsets { conversations: random.below(cuts[0].conversations + 1), reads: random.below(cuts[0].reads + 1) };
+    log.trim(Topic::Conversations, 0, start.conversations).unwrap();
+    log.trim(Topic::Reads, 0, start.reads).unwrap();
+    (cuts, start)
+}
+
+/// The time by which reads count at a moment; `None`: it is given by offsets.
+fn reads_by_ms(history: &History, moment: Moment) -> Option<u64> {
+    match moment {
+        Moment::TimeMs(time_ms) => Some(time_ms),
+        Moment::Offsets(_) | Moment::Conversations(0) => None,
+        Moment::Conversations(to) => Some(history.conversations[to as usize - 1].arrival_ms),
+    }
+}
+
+/// Whether a moment has to be refused, or may be: no snapshot is a beginning of it, or nothing shows that one is.
+fn may_be_refused(history: &History, moment: Moment, to: Offsets, oldest: Offsets, start: Offsets) -> bool {
+    let log_time_ms =
+        history.conversations[..oldest.conversations as usize].iter().map(|record| record.arrival_ms).max();
+    let is_behind = !to.include(&oldest);
+    let is_later =
+        matches!(moment, Moment::TimeMs(time_ms) if log_time_ms.is_some_and(|log_time_ms| log_time_ms > time_ms));
+    let is_unproved = reads_by_ms(history, moment).is_some_and(|by_ms| {
+        let arrivals = history.reads[start.reads as usize..].iter().map(|record| record.arrival_ms);
+        until(arrivals, by_ms) < oldest.reads.saturating_sub(start.reads).max(1)
+    });
+    is_behind || is_later || is_unproved
+}
+
+fn as_the_model_from_snapshots(history: &History, runtime: &Runtime, random: &mut Random) -> Result<(), TestCaseError> {
+    let dir = dir::temporary();
+    let log = log_of(history, dir.path(), runtime);
+    let resources = Resources::new(1 << 20, 1 << 20);
+    let place = Place::open(dir.path().join("place").to_str().unwrap(), runtime.handle().clone()).unwrap();
+    let (scratch, settings) = (dir.path().join("replay/as-of"), history.settings);
+    let options = PastOptions { dir: scratch, settings, resources, snapshots: Some(place.clone()) };
+    let ([oldest, _], start) = trimmed(history, &log, (&options, &place), runtime, random);
+    let (_stop, stopped) = watch::channel(false);
+    let fold = |moment| Past::fold(&log, 0, moment, &options, runtime.handle(), &stopped, |_| {});
+    for _ in 0..MOMENTS {
+        let (moment, to) = draw(history, random);
+        let at = match fold(moment) {
+            Err(ProjectorError::BeforeLog { .. }) => {
+                prop_assert!(start.conversations == 0 && to.conversations == 0, "{:?}", moment);
+                continue;
+            }
+            Err(ProjectorError::UnknownArrival { .. }) => {
+                prop_assert!(matches!(moment, Moment::Conversations(to) if to <= start.conversations), "{:?}", moment);
+                continue;
+            }
+            Err(ProjectorError::TooEarly { conversations, reads, .. }) => {
+                prop_assert_eq!(Offsets { conversations, reads }, oldest);
+                prop_assert!(may_be_refused(history, moment, to, oldest, start), "{:?}, {:?}", moment, to);
+                fold(Moment::Offsets(oldest))
+                    .and_then(Past::delete)
+                    .map_err(|why| TestCaseError::fail(why.to_string()))?;
+                continue;
+            }
+            past => past.map_err(|why| TestCaseError::fail(why.to_string()))?,
+        };
+        let reached = at.reached().to;
+        if reached != to {
+            // Only where arrivals went backwards in what is gone: that cannot be known.
+            let by_ms = reads_by_ms(history, moment);
+            let gone = &history.reads[..start.reads as usize];
+            let backwards = by_ms.is_some_and(|by_ms| gone.iter().any(|record| record.arrival_ms > by_ms));
+            prop_assert!(
+                backwards && reached.conversations == to.conversations,
+                "{:?}: {:?}, {:?}",
+                moment,
+                reached,
+                to
+            );
+        }
+        let prefix =
+            (&history.conversations[..reached.conversations as usize], &history.reads[..reached.reads as usize]);
+        let model = Model::at(&history.settings, prefix.0, prefix.1);
+        let state = logical_state(&whole(at.store()), &history.settings);
+        let state = state.map_err(|needs| TestCaseError::fail(format!("{needs:?}")))?;
+        prop_assert_eq!(&state, &normalised(model.state()), "at {:?}, {:?}", moment, reached);
+        at.delete().map_err(|why| TestCaseError::fail(why.to_string()))?;
+    }
+    prop_assert!(!dir.path().join("replay").exists(), "nothing is left over");
+    Ok(())
+}
+
+/// As where the log has lost its beginning.
+#[test]
+fn at_random_moments_of_trimmed_logs_the_state_is_the_models_or_the_moment_is_refused() {
+    let runtime = Runtime::new().unwrap();
+    let seed = seed();
+    println!("moments by RECEIPT_SEED={seed}");
+    check("states of the past from snapshots", histories_wanted(20), &histories(), |history| {
+        as_the_model_from_snapshots(&history, &runtime, &mut Random::new(seed))
+    });
+}
+
 /// What was folded for a later moment than is asked for cannot be used; for an earlier one it can.
 #[test]
 fn an_interrupted_one_goes_on_and_an_earlier_moment_begins_anew() {
@@ -147,7 +275,7 @@ fn an_interrupted_one_goes_on_and_an_earlier_moment_begins_anew() {
     runtime.block_on(log.append_copied(Topic::Conversations, 0, ticks)).unwrap();
     let settings = receipt_domain::settings::Settings::default();
     let resources = Resources::new(1 << 20, 1 << 20);
-    let options = PastOptions { dir: dir.path().join("as-of"), settings, resources };
+    let options = PastOptions { dir: dir.path().join("as-of"), settings, resources, snapshots: None };
     let (stop, stopped) = watch::channel(false);
     let fold = |moment, told: &mut dyn FnMut(PastStep)| {
         Past::fold(&log, 0, moment, &options, runtime.handle(), &stopped, told)

@@ -10,15 +10,29 @@ use receipt_domain::{
     event::{Change, Event, ReadTarget},
     id::{ConversationId, MessageId, UserId},
 };
-use receipt_fold_tests::runner::{check, histories_wanted};
+use receipt_fold_tests::runner::{self, check, histories_wanted};
 use receipt_model::{History, KindState, LogicalState, Model, Status, histories};
+use receipt_store::{Resources, Store, in_memory};
+use receipt_tests::{
+    dir,
+    feed::{self, Input},
+    random::Random,
+};
+
+/// Read sets are in chunks from so many readers on, so that small groups show them.
+const INLINE_READERS_MAX: usize = 2;
 
 /// Takes all of a history, as receiptctl does: of each topic in order, the older record first, and of other conversations
 /// the time only.
 fn told<W: Watcher>(history: &History, id: &ConversationId, watcher: W) -> Story<W> {
-    let mut story = Story::new(history.settings, id.clone(), watcher).with_inline_readers_max(2);
-    let mut reads = history.reads.iter().peekable();
-    for record in &history.conversations {
+    let story = Story::new(history.settings, id.clone(), watcher).with_inline_readers_max(INLINE_READERS_MAX);
+    told_on(story, history, id, (0, 0))
+}
+
+/// What comes behind a cut.
+fn told_on<W: Watcher>(mut story: Story<W>, history: &History, id: &ConversationId, cut: Cut) -> Story<W> {
+    let mut reads = history.reads[cut.1..].iter().peekable();
+    for record in &history.conversations[cut.0..] {
         while let Some(read) = reads.next_if(|read| read.arrival_ms < record.arrival_ms) {
             story.read(read.clone());
         }
@@ -29,6 +43,22 @@ fn told<W: Watcher>(history: &History, id: &ConversationId, watcher: W) -> Story
     }
     reads.for_each(|read| story.read(read.clone()));
     story
+}
+
+/// How many records of each topic a state holds that a story begins with.
+type Cut = (usize, usize);
+
+/// As [`told`], after a state that holds the records before a cut: of the log, only what is behind it is read.
+fn told_after<W: Watcher>(history: &History, id: &ConversationId, watcher: W, store: &Store, cut: Cut) -> Story<W> {
+    let mut rows = Vec::new();
+    let view = store.view().unwrap();
+    view.conversation_rows(id, &mut |key, value| {
+        rows.push((key.to_vec(), value.to_vec()));
+        true
+    })
+    .unwrap();
+    let story = Story::after(history.settings, id.clone(), in_memory(rows).unwrap(), watcher);
+    told_on(story.with_inline_readers_max(INLINE_READERS_MAX), history, id, cut)
 }
 
 /// All ids that a history names.
@@ -107,11 +137,34 @@ fn by_happenings(life: &MessageLife) -> (BTreeMap<UserId, u64>, BTreeSet<UserId>
     (readers, left_unread, recalled)
 }
 
-fn is_told_right(history: &History) -> Result<(), TestCaseError> {
+/// Tells a conversation of a history, whole or from a state on.
+trait Teller {
+    fn tell<W: Watcher>(&self, id: &ConversationId, watcher: W) -> Story<W>;
+}
+
+/// From the log's beginning.
+struct Whole<'a>(&'a History);
+
+impl Teller for Whole<'_> {
+    fn tell<W: Watcher>(&self, id: &ConversationId, watcher: W) -> Story<W> {
+        told(self.0, id, watcher)
+    }
+}
+
+/// From a state on.
+struct After<'a>(&'a History, &'a Store, Cut);
+
+impl Teller for After<'_> {
+    fn tell<W: Watcher>(&self, id: &ConversationId, watcher: W) -> Story<W> {
+        told_after(self.0, id, watcher, self.1, self.2)
+    }
+}
+
+fn is_told_right(history: &History, teller: &impl Teller) -> Result<(), TestCaseError> {
     let state: LogicalState = Model::at(&history.settings, &history.conversations, &history.reads).state();
     let ids = ids(history);
     for (id, message) in &ids.messages {
-        let story = told(history, id, MessageLife::new(message.clone()));
+        let story = teller.tell(id, MessageLife::new(message.clone()));
         let now = story.watcher.now(story.now());
         let expected = state.conversations.get(id).and_then(|conversation| conversation.messages.get(message));
         let status = expected.map(|message| &message.status);
@@ -127,7 +180,7 @@ fn is_told_right(history: &History) -> Result<(), TestCaseError> {
         }
     }
     for (id, conversation) in &state.conversations {
-        let now = ConversationLife::now(told(history, id, ConversationLife::default()).now());
+        let now = ConversationLife::now(teller.tell(id, ConversationLife::default()).now());
         let now = now.ok_or_else(|| TestCaseError::fail("no conversation"))?;
         prop_assert_eq!(now.version, conversation.last_version);
         prop_assert_eq!(now.messages.len(), conversation.messages.len());
@@ -147,7 +200,7 @@ fn is_told_right(history: &History) -> Result<(), TestCaseError> {
         }
     }
     for (id, user) in &ids.users {
-        let story = told(history, id, MembershipLife::new(user.clone()));
+        let story = teller.tell(id, MembershipLife::new(user.clone()));
         let is_member = story.watcher.stays.last().is_some_and(|stay| stay.left.is_none());
         let group = state.conversations.get(id).and_then(|conversation| match &conversation.kind {
             KindState::Group(group) => Some(group.members.contains(user)),
@@ -160,5 +213,27 @@ fn is_told_right(history: &History) -> Result<(), TestCaseError> {
 
 #[test]
 fn r1_one_conversation_alone_is_as_in_the_whole_log() {
-    check("conversations by themselves", histories_wanted(1_500), &histories(), |history| is_told_right(&history));
+    check("conversations by themselves", histories_wanted(1_500), &histories(), |history| {
+        is_told_right(&history, &Whole(&history))
+    });
+}
+
+/// As where the log has lost its beginning, and a snapshot holds what came of it.
+#[test]
+fn r1_after_a_state_one_conversation_is_as_in_the_whole_log() {
+    let seed = runner::seed();
+    println!("cuts by RECEIPT_SEED={seed}");
+    let resources = Resources::new(1 << 20, 1 << 20);
+    check("conversations after a state", histories_wanted(300), &histories(), |history| {
+        // The same one for a history that is tried again, as when it is shrunk.
+        let mut random = Random::new(seed);
+        let cut = |random: &mut Random, of: usize| usize::try_from(random.below(of as u64 + 1)).unwrap();
+        let cut = (cut(&mut random, history.conversations.len()), cut(&mut random, history.reads.len()));
+        let dir = dir::temporary();
+        let store = Store::open(dir.path(), &resources, &feed::identity(history.settings)).unwrap();
+        let events = history.conversations[..cut.0].iter().cloned().map(Input::Conversations);
+        let reads = history.reads[..cut.1].iter().cloned().map(Input::Reads);
+        feed::batch(&store, INLINE_READERS_MAX, events.chain(reads));
+        is_told_right(&history, &After(&history, &store, cut))
+    });
 }

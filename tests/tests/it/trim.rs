@@ -97,7 +97,7 @@ fn a_log_is_trimmed_behind_a_whole_snapshot_and_no_further_than_asked() {
     let behind = plan(None, &|_| Some(Durables { receipts, deltas: 0 }));
     assert_eq!(of(&behind, Topic::Conversations), Some((2, "what the state has not made durable stays")));
 
-    trim(&log, &behind).unwrap();
+    trim(&log, &behind, "a test").unwrap();
     assert_eq!(log.start_offset(Topic::Conversations, 0), 2);
     assert_eq!(
         of(&plan(None, &unbounded), Topic::Conversations).unwrap().0,

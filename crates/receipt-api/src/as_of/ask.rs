@@ -96,7 +96,7 @@ impl AsOf {
                 };
                 told(Response::Progress(v1::AsOfProgress { partition, looked_at, folded, total }));
             })?;
-            told(Response::Moment(moment_response(partition, past.reached())));
+            told(Response::Moment(moment_response(partition, &past)));
             Ok(past)
         };
         match asked {
@@ -210,7 +210,8 @@ fn moment_of(moment: Option<RequestMoment>) -> Result<Moment, InvalidField> {
     }
 }
 
-fn moment_response(partition: u32, Reached { to, past_end }: Reached) -> v1::AsOfMoment {
-    let Offsets { conversations, reads } = to;
-    v1::AsOfMoment { partition, conversations_offset: conversations, reads_offset: reads, past_end }
+fn moment_response(partition: u32, past: &Past) -> v1::AsOfMoment {
+    let Reached { to: Offsets { conversations, reads }, past_end } = past.reached();
+    let snapshot = past.snapshot().unwrap_or_default().to_owned();
+    v1::AsOfMoment { partition, conversations_offset: conversations, reads_offset: reads, past_end, snapshot }
 }

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn two_are_answered_at_a_time_and_of_a_partition_one() {
         let (dir, settings, resources) = ("/data/replay/as-of".into(), Settings::default(), Resources::default());
-        let asking = Asking::new(PastOptions { dir, settings, resources });
+        let asking = Asking::new(PastOptions { dir, settings, resources, snapshots: None });
         let first = asking.take(vec![0, 2]).unwrap();
         let refused = |partitions| asking.take(partitions).err().map(|status| status.code());
         assert_eq!(refused(vec![2]), Some(tonic::Code::ResourceExhausted), "of the same partition");

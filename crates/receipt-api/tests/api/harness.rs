@@ -107,6 +107,7 @@ impl Server {
                 dir: dir.path().join("replay/as-of"),
                 settings,
                 resources: Resources::new(8 << 20, 8 << 20),
+                snapshots: None,
             },
         };
         let (stop, stopped) = oneshot::channel();

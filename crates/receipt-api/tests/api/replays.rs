@@ -76,3 +76,22 @@ async fn a_partition_that_there_is_not_is_refused() {
     }
     server.stop().await;
 }
+
+/// Else one call would take away all that the only snapshot stands for.
+#[tokio::test]
+async fn a_trim_without_a_bound_is_refused_and_so_is_one_with_two() {
+    let server = Server::start().await;
+    let trim = async |older_than_ms: Option<u64>, all| {
+        let older_than = older_than_ms.map(receipt_proto::timestamp_from_ms);
+        let request = v1::TrimLogRequest { older_than, dry_run: true, all };
+        server.admin.clone().trim_log(request).await.unwrap_err()
+    };
+    for refused in [trim(None, false).await, trim(Some(1), true).await] {
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().starts_with("older_than or all must be given, and not both"), "{refused}");
+    }
+    for bounded in [trim(None, true).await, trim(Some(1), false).await] {
+        assert_eq!(bounded.code(), tonic::Code::FailedPrecondition, "this server has no snapshots");
+    }
+    server.stop().await;
+}

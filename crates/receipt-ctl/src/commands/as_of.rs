@@ -25,6 +25,7 @@ use crate::{
     output::Output,
     progress::Progress,
     replay::{Changes, Site},
+    snapshot,
     told::STOPPED,
 };
 
@@ -38,13 +39,17 @@ const MIB: usize = 1 << 20;
 ///
 /// The log of the conversation's partition is folded up to there, aside in DIR/replay/as-of, which is deleted when the
 /// answer is known. A running receiptd does that itself (--addr), while it serves; of one that is stopped give --data-dir.
-/// Of a log on Kafka without a data directory give --kafka and --aside. Interrupted, the same command goes on. The log must
-/// have its beginning.
+/// Of a log on Kafka without a data directory give --kafka and --aside. Interrupted, the same command goes on.
+///
+/// Where the log has lost its beginning, by a trim or by Kafka's retention, the fold begins with the newest snapshot that is
+/// not past the moment: one in the server's own place, or in the one that --from names. Where none is old enough, the
+/// command fails, and names the oldest moment that can be answered.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   receiptctl replay as-of 2026-03-01T12:00:00Z receipts team m1
   receiptctl replay as-of 5120:20480 --data-dir /var/lib/receiptd members team m1 unread --all
+  receiptctl replay as-of 2026-03-01T12:00:00Z --data-dir /var/lib/receiptd --from /var/backups/receiptd receipts team m1
   receiptctl replay as-of @1772366400 --kafka 127.0.0.1:9092 --aside /tmp/aside states team m1 bob --json")]
 pub(crate) struct AsOf {
     /// A time, or next offsets.
@@ -56,6 +61,9 @@ pub(crate) struct AsOf {
     /// Fold aside in DIR/replay of this directory, and not of the data directory.
     #[arg(long, value_name = "DIR")]
     aside: Option<PathBuf>,
+    /// Begin with a snapshot of this place, where the log has lost its beginning. A receiptd that serves knows its own.
+    #[arg(long, value_name = "PLACE")]
+    from: Option<String>,
     #[command(flatten)]
     kafka: MaybeKafkaArgs,
     #[command(subcommand)]
@@ -80,6 +88,10 @@ impl AsOf {
         let mut answer = Answer::new(output);
         if self.data_dir.is_some() || self.aside.is_some() || self.kafka.options().is_some() {
             answer = self.fold(request, answer).await?;
+        } else if self.from.is_some() {
+            bail!(
+                "--from: a receiptd that serves takes snapshots from its own place; leave it out, or give --data-dir"
+            );
         } else {
             let mut responses = client::admin(addr)?.ask_as_of(request).await?.into_inner();
             while let Some(response) = responses.message().await? {
@@ -114,12 +126,13 @@ struct Place {
 
 impl Place {
     async fn open(command: &AsOf, kafka: Option<KafkaOptions>) -> anyhow::Result<Self> {
+        let snapshots = command.from.as_deref().map(snapshot::open).transpose()?;
         if let Some(data_dir) = &command.data_dir {
             let site = Site::open(data_dir, kafka).await?;
             let settings = Changes::default().target(&site)?;
             let dir = site.aside("as-of", command.aside.as_deref());
             let (log, resources) = (site.log.clone(), site.resources.clone());
-            let options = PastOptions { dir, settings, resources };
+            let options = PastOptions { dir, settings, resources, snapshots };
             return Ok(Self { log, options, _taken: (Some(site), None) });
         }
         let (Some(options), Some(aside)) = (kafka, &command.aside) else {
@@ -128,10 +141,18 @@ impl Place {
         let taken = DataDir::take(aside)?;
         let log = Log::open_kafka(KafkaOptions { retention_ms: 1, ..options }).await?;
         let resources = Resources::new(256 * MIB, 256 * MIB);
+        let settings = match snapshots.clone() {
+            Some(place) => {
+                let log = log.clone();
+                tokio::task::spawn_blocking(move || snapshot::settings_of(&place, &log)).await??
+            }
+            None => None,
+        };
         let options = PastOptions {
             dir: taken.replay().join("as-of"),
-            settings: receipt_domain::settings::Settings::default(),
+            settings: settings.unwrap_or_default(),
             resources,
+            snapshots,
         };
         Ok(Self { log, options, _taken: (None, Some(taken)) })
     }
@@ -185,10 +206,11 @@ impl Answer {
                 }
                 self.progress.at(folded);
             }
-            Response::Moment(v1::AsOfMoment { partition, conversations_offset, reads_offset, past_end }) => {
+            Response::Moment(v1::AsOfMoment { partition, conversations_offset, reads_offset, past_end, snapshot }) => {
                 let end = if past_end { "; the log ends before the moment, so this is as of its end" } else { "" };
+                let from = if snapshot.is_empty() { String::new() } else { format!(", from the snapshot {snapshot}") };
                 let at = format!("{conversations_offset}:{reads_offset}");
-                self.progress.say(&format!("as of {at} in partition {partition}{end}"));
+                self.progress.say(&format!("as of {at} in partition {partition}{from}{end}"));
             }
             Response::Receipts(response) => self.receipts = Some(response),
             Response::Members(page) => self.pages.push(page),

@@ -150,7 +150,7 @@ impl Which {
 
 /// Where the snapshots are that are begun with.
 fn begun_with(from: Option<&str>) -> Result<Option<Place>, SnapshotError> {
-    from.map(|from| Place::open(from, Handle::current())).transpose()
+    from.map(crate::snapshot::open).transpose()
 }
 
 impl Replay {

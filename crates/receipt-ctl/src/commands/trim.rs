@@ -8,7 +8,7 @@ use receipt_projector::{TrimLimits, plan_trim, trim};
 use receipt_proto::v1;
 use receipt_snapshot::Place;
 use serde_json::{Value, json};
-use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{log::stopped_by_ctrl_c, replay::Which};
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 };
 
 /// Take records away from the log that no state needs any more.
+///
+/// --older-than or --all says how much.
 ///
 /// Of receipts.conversations and receipts.reads those go that are behind the oldest snapshot of the partition's receipts,
 /// and of receipts.deltas those behind the oldest one of its inboxes. That snapshot is read and compared with its hashes
@@ -29,9 +31,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  receiptctl log trim --dry-run
+  receiptctl log trim --older-than 30d --dry-run
   receiptctl log trim --older-than 30d
-  receiptctl log trim --data-dir /var/lib/receiptd --snapshots /var/backups/receiptd")]
+  receiptctl log trim --data-dir /var/lib/receiptd --snapshots /var/backups/receiptd --all")]
 pub(crate) struct Trim {
     #[command(flatten)]
     which: Which,
@@ -39,8 +41,11 @@ pub(crate) struct Trim {
     #[arg(long, value_name = "PLACE", requires = "data_dir")]
     snapshots: Option<String>,
     /// Only what arrived longer ago than this.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, required_unless_present = "all")]
     older_than: Option<Duration>,
+    /// All that snapshots stand for, whenever it arrived.
+    #[arg(long, conflicts_with = "older_than")]
+    all: bool,
     /// Tell what would go, and take nothing away.
     #[arg(long)]
     dry_run: bool,
@@ -60,12 +65,12 @@ impl Trim {
         let trimmed = match (self.which.stopped()?, &self.snapshots) {
             (None, _) => {
                 let older_than = older_than_ms.map(receipt_proto::timestamp_from_ms);
-                let request = v1::TrimLogRequest { older_than, dry_run: self.dry_run };
+                let request = v1::TrimLogRequest { older_than, dry_run: self.dry_run, all: self.all };
                 snapshot::trim_live(addr, request, stop, output.json).await?
             }
             (Some(_), None) => bail!("give --snapshots: where the snapshots are that the log is trimmed behind"),
             (Some(data_dir), Some(snapshots)) => {
-                let place = Place::open(snapshots, Handle::current())?;
+                let place = snapshot::open(snapshots)?;
                 let site = self.which.open(data_dir).await?;
                 let dry_run = self.dry_run;
                 spawn_blocking(move || stopped(&site, &place, older_than_ms, dry_run, &stop, output.json)).await??
@@ -104,7 +109,7 @@ fn stopped(
     let trims = plan_trim(&site.log, place, limits, &mut |bytes| meter.told(bytes))?;
     meter.finish();
     if !dry_run {
-        trim(&site.log, &trims)?;
+        trim(&site.log, &trims, "receiptctl")?;
     }
     site.log.close()?;
     Ok(trims.into_iter().map(receipt_projector::Trim::told).collect())

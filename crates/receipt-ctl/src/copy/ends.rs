@@ -18,7 +18,14 @@ pub(crate) enum End {
 /// An open log, and what keeps receiptd off it.
 pub(crate) struct Opened {
     pub(crate) log: Log,
-    _dir: Option<DataDir>,
+    dir: Option<DataDir>,
+}
+
+impl Opened {
+    /// Whether this process keeps receiptd off the data directory of the log.
+    pub(crate) fn holds_data_dir(&self) -> bool {
+        self.dir.is_some()
+    }
 }
 
 impl Opened {
@@ -38,12 +45,12 @@ impl End {
                     return Err(LogError::NoLog { dir }.into());
                 }
                 let dir = DataDir::take(&dir)?;
-                Ok(Opened { log: Log::open_embedded_existing(&dir.log())?, _dir: Some(dir) })
+                Ok(Opened { log: Log::open_embedded_existing(&dir.log())?, dir: Some(dir) })
             }
             Self::Kafka { servers, topic_prefix, settings } => {
                 // However short its topics keep records: that nothing is missing yet shows in where they begin.
                 let options = KafkaOptions { topic_prefix, settings, retention_ms: 1, ..KafkaOptions::new(servers) };
-                Ok(Opened { log: Log::open_kafka(options).await?, _dir: None })
+                Ok(Opened { log: Log::open_kafka(options).await?, dir: None })
             }
         }
     }
@@ -56,7 +63,7 @@ impl End {
                 let (dir, clock) = (taken.log(), Clock::System);
                 let options = EmbeddedOptions { dir, partitions, retention_ms: 0, accept_clock_jump: false, clock };
                 let log = Log::open_embedded(options).context("the target")?;
-                Ok(Opened { log, _dir: Some(taken) })
+                Ok(Opened { log, dir: Some(taken) })
             }
             Self::Kafka { servers, topic_prefix, settings } => {
                 let prefix =
@@ -84,7 +91,7 @@ impl End {
                         log.partitions(),
                     );
                 }
-                Ok(Opened { log, _dir: None })
+                Ok(Opened { log, dir: None })
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Which snapshots are restored: for each unit the newest that fits the log.
+//! Which snapshots are restored: for each unit the newest that can be read and fits the log.
 
 use std::collections::BTreeSet;
 
@@ -95,7 +95,14 @@ impl Which {
             if is_named && self.at.as_ref() != Some(&snapshot.name) {
                 continue;
             }
-            let manifest = snapshot.manifest(place)?;
+            let manifest = match snapshot.manifest(place) {
+                // When it was created nobody can say: it hides none that can be read.
+                Err(error) if error.is_of_one_snapshot() && !is_named => {
+                    passed_over.push(error.to_string());
+                    continue;
+                }
+                read => read?,
+            };
             if self.before_ms.is_some_and(|before_ms| manifest.created_at_ms >= before_ms) {
                 continue;
             }
@@ -106,9 +113,9 @@ impl Which {
                 Err(misfit) => bail!("{misfit}"),
             }
         }
-        match passed_over.last() {
-            Some(why) => bail!("{why}; there is no older one in {place}"),
-            None => bail!(
+        match passed_over.as_slice() {
+            whys @ [_, ..] => bail!("{}; there is no other one in {place} that is asked for", whys.join("; ")),
+            [] => bail!(
                 "{place} has no snapshot of {unit} that is asked for: `receiptctl snapshot list` names those it has"
             ),
         }

@@ -15,7 +15,7 @@ pub(crate) use self::{
     create::create,
     live::{create_live, trim_live},
     restore::{PutBack, restore},
-    seed::seed,
+    seed::{open, seed, settings_of},
     target::Target,
 };
 use crate::progress::Progress;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use receipt_domain::settings::Settings;
+use receipt_domain::{id::ConversationId, settings::Settings};
 use receipt_log::{KafkaOptions, Topic};
 use receipt_proto::v1;
 use receipt_store::Store;
@@ -18,6 +18,7 @@ pub(crate) use self::{
     salvaged::Salvaged,
 };
 use crate::{
+    bootstrap::{self, Begin, SnapshotArgs},
     client::{self, Admin},
     copy::{End, Opened},
     kafka::MaybeKafkaArgs,
@@ -136,21 +137,56 @@ impl Source {
         }
     }
 
+    /// What a state has of a conversation, to fold the log on from there where it has lost its beginning. The settings are
+    /// those to fold by, `None`: those of the state. `Err` in the answer: why nothing is known.
+    pub(crate) async fn begin(
+        &self,
+        id: &ConversationId,
+        settings: Option<Settings>,
+        snapshots: &SnapshotArgs,
+        stop: &watch::Receiver<bool>,
+        quiet: bool,
+    ) -> anyhow::Result<Result<Begin, String>> {
+        match &self.reach {
+            Reach::Server(_) if snapshots.from.is_some() => {
+                bail!("--from: a receiptd that serves takes snapshots from its own place; leave it out")
+            }
+            Reach::Server(admin) => {
+                let begin = bootstrap::of_server(admin.clone(), id, stop.clone()).await?;
+                if settings.is_some_and(|settings| settings != begin.settings) {
+                    let why = "the state of the receiptd is folded with other settings than those asked for".to_owned();
+                    return Ok(Err(why));
+                }
+                Ok(Ok(begin))
+            }
+            Reach::Log(opened) => {
+                // Waits for the disk and the place; nothing else is going on.
+                tokio::task::block_in_place(|| {
+                    let data_dir = self.data_dir.as_deref().map(|dir| (dir, opened.holds_data_dir()));
+                    let site = bootstrap::Site { log: &opened.log, data_dir, snapshots };
+                    site.begin(id, settings, stop, quiet)
+                })
+            }
+        }
+    }
+
     /// By which settings the state of a partition is folded; `None` where nothing says it.
     pub(crate) async fn settings(&self, partition: u32) -> anyhow::Result<Option<Settings>> {
         if let Reach::Server(admin) = &self.reach {
             let log = description(&mut admin.clone(), Topic::Conversations, partition).await?;
-            return Ok(log.settings.map(|settings| Settings {
-                retention_ms: settings.retention_ms,
-                early_window_ms: settings.early_window_ms,
-                max_group_members: settings.max_group_members,
-            }));
+            return Ok(log.settings.as_ref().map(settings_of));
         }
         let Some(dir) = &self.data_dir else { return Ok(None) };
         let store = dir.join("receipts").join(partition.to_string());
         let identity = Store::identity(&store).with_context(|| format!("the state in {}", store.display()))?;
         Ok(identity.map(|identity| identity.settings))
     }
+}
+
+/// Settings of the contract.
+pub(crate) fn settings_of(settings: &v1::FoldSettings) -> Settings {
+    let v1::FoldSettings { retention_ms, early_window_ms, max_group_members } = *settings;
+    Settings { retention_ms, early_window_ms, max_group_members }
 }
 
 async fn description(admin: &mut Admin, topic: Topic, partition: u32) -> anyhow::Result<v1::LogDescription> {

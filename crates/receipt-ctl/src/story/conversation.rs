@@ -36,6 +36,8 @@ pub struct ConversationLife {
     pub entries: Vec<Entry>,
     /// Read events of it.
     pub reads: u64,
+    /// The state that the fold began with had it.
+    pub was_there: bool,
 }
 
 /// What a conversation is at the end.
@@ -47,8 +49,8 @@ pub struct ConversationNow {
     pub version: u64,
     /// Messages sent in it, forgotten ones too.
     pub messages_sent: u64,
-    /// Receipts counted in it, of expired messages too.
-    pub receipts: u64,
+    /// Receipts counted in it, of expired messages too; `None`: the state that the fold began with does not hold it.
+    pub receipts: Option<u64>,
     /// Log time.
     pub log_time_ms: u64,
     /// Those whose ids are known, in their order.
@@ -134,8 +136,8 @@ impl ConversationLife {
         Some(ConversationNow {
             kind,
             version: conversation.version,
-            messages_sent: progress.messages,
-            receipts: progress.receipts,
+            messages_sent: conversation.next_position.saturating_sub(1),
+            receipts: now.is_whole.then_some(progress.receipts),
             log_time_ms: progress.log_time_ms,
             messages: messages(now),
         })
@@ -164,6 +166,10 @@ fn messages(now: Now<'_>) -> Vec<MessageLine> {
 }
 
 impl Watcher for ConversationLife {
+    fn begins(&mut self, now: Now<'_>) {
+        self.was_there = now.rows.conversations.get(now.id).ok().flatten().is_some();
+    }
+
     fn before_event(&mut self, _: Now<'_>, _: &ConversationEvent) {}
 
     fn after_event(&mut self, now: Now<'_>, at: At, event: &ConversationEvent, outcome: &Outcome) {

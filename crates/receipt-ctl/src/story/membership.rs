@@ -15,12 +15,23 @@ use super::{At, Now, Watcher, message::conversation_number};
 pub struct Stay {
     /// Its number in the group.
     pub ordinal: u32,
-    /// By which record it began.
-    pub joined: At,
+    /// By which record it began; `None`: by one of those before the state that the fold began with.
+    pub joined: Option<At>,
     /// The position of the first message sent in it.
     pub joined_position: u64,
-    /// By which record it ended, and the position of the first message sent after it.
-    pub left: Option<(At, u64)>,
+    /// Set once it has ended.
+    pub left: Option<Ended>,
+}
+
+/// The end of a stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// By which record; `None`: by one of those before the state that the fold began with.
+    pub at: Option<At>,
+    /// Log time at it.
+    pub log_time_ms: u64,
+    /// The position of the first message sent after it.
+    pub position: u64,
 }
 
 /// An event that named the user, and what became of it.
@@ -51,6 +62,8 @@ pub struct MembershipLife {
     user: UserId,
     /// Each stay, by ordinal.
     pub stays: Vec<Stay>,
+    /// The state that the fold began with had the conversation: it may have forgotten stays that ended before.
+    pub was_there: bool,
     /// Each member change that named the user.
     pub named: Vec<Named>,
     /// Read events of the user in the conversation, and the last one.
@@ -63,7 +76,7 @@ impl MembershipLife {
     /// Of this user.
     #[must_use]
     pub fn new(user: UserId) -> Self {
-        Self { user, stays: Vec::new(), named: Vec::new(), reads: 0, last_read: None }
+        Self { user, stays: Vec::new(), was_there: false, named: Vec::new(), reads: 0, last_read: None }
     }
 
     /// What is kept for the user by a stay.
@@ -71,7 +84,7 @@ impl MembershipLife {
     pub fn messages(&self, now: Now<'_>, stay: &Stay) -> StayMessages {
         let mut messages = StayMessages::default();
         let Some(number) = conversation_number(now) else { return messages };
-        let to = stay.left.map_or(u64::MAX, |(_, position)| position);
+        let to = stay.left.as_ref().map_or(u64::MAX, |left| left.position);
         for ((_, position), message) in now.rows.messages.rows().filter(|((of, _), _)| *of == number) {
             if !(stay.joined_position..to).contains(position) || !message.addresses(stay.ordinal) {
                 continue;
@@ -87,8 +100,8 @@ impl MembershipLife {
         messages
     }
 
-    /// Takes over what has changed; whether anything has.
-    fn look(&mut self, now: Now<'_>, at: At) -> bool {
+    /// Takes over what has changed, by this record; whether anything has.
+    fn look(&mut self, now: Now<'_>, at: Option<At>) -> bool {
         let Ok(Some(conversation)) = now.rows.conversations.get(now.id) else { return false };
         if let Kind::OneToOne(two) = &conversation.kind {
             let Some(ordinal) = two.ordinal(&self.user).filter(|_| self.stays.is_empty()) else { return false };
@@ -98,7 +111,10 @@ impl MembershipLife {
         let stays = now.rows.memberships.get(&(conversation.number, self.user.clone())).ok().flatten();
         let mut changed = false;
         for stay in stays.into_iter().flatten() {
-            let left = stay.left.as_ref().map(|left| (at, left.position));
+            let left = stay.left.as_ref().map(|left| {
+                let (log_time_ms, position) = (left.log_time_ms, left.position);
+                Ended { at, log_time_ms, position }
+            });
             match self.stays.iter_mut().find(|known| known.ordinal == stay.ordinal) {
                 None => {
                     let (ordinal, joined_position) = (stay.ordinal, stay.joined_position);
@@ -117,10 +133,15 @@ impl MembershipLife {
 }
 
 impl Watcher for MembershipLife {
+    fn begins(&mut self, now: Now<'_>) {
+        self.was_there = conversation_number(now).is_some();
+        self.look(now, None);
+    }
+
     fn before_event(&mut self, _: Now<'_>, _: &ConversationEvent) {}
 
     fn after_event(&mut self, now: Now<'_>, at: At, event: &ConversationEvent, outcome: &Outcome) {
-        let changed = self.look(now, at);
+        let changed = self.look(now, Some(at));
         let (what, users) = match &event.change {
             Change::GroupCreated { members, .. } => ("join, as the group was created", members),
             Change::MembersAdded(users) => ("join", users),

@@ -5,12 +5,12 @@ use receipt_domain::{
     event::{AudienceSpec, Change, ConversationEvent, ReadEvent, ReadTarget},
     fold::Outcome,
     id::{MessageId, UserId},
-    state::Message,
+    state::{Kind, Message, Stub},
     time::{event_time_ms, seconds},
     working_set::ReadKey,
 };
 
-use super::{At, MessageNow, Now, Watcher};
+use super::{At, MessageNow, Now, ReaderNow, Watcher};
 
 pub(super) const ALL: std::ops::RangeInclusive<ReadKey> = (0, 0)..=(u64::MAX, u64::MAX);
 
@@ -23,6 +23,8 @@ pub enum Asks {
     NotRequested,
     /// The policy in force did not let its group's type ask (S11).
     NotAllowed,
+    /// It does not, and which of the two it is the state does not hold.
+    No,
 }
 
 /// What became of a message.
@@ -32,14 +34,14 @@ pub enum What {
     Sent {
         /// By whom.
         sender: UserId,
-        /// When, by the sender's clock, in milliseconds.
-        occurred_at_ms: u64,
+        /// When, by the sender's clock, in milliseconds; `None`: the state that the fold began with does not hold it.
+        occurred_at_ms: Option<u64>,
         /// Its place among its conversation's messages.
         position: u64,
         /// Whether it asks.
         asks: Asks,
-        /// How many are to read it.
-        audience: u32,
+        /// How many are to read it; `None`: the state that the fold began with does not hold it.
+        audience: Option<u32>,
     },
     /// The event of its sending came once more (S12).
     SentAgain,
@@ -90,8 +92,8 @@ pub enum What {
 /// Something that happened to it, and by which record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
-    /// By which.
-    pub at: At,
+    /// By which; `None`: by one of those before the state that the fold began with.
+    pub at: Option<At>,
     /// What.
     pub what: What,
 }
@@ -100,8 +102,10 @@ pub struct Happening {
 #[derive(Debug)]
 pub struct MessageLife {
     message: MessageId,
-    /// All that happened, in the order in which it was folded.
+    /// All that happened, in the order in which it was folded; first what the state shows that the fold began with.
     pub happenings: Vec<Happening>,
+    /// The state that the fold began with knew its id.
+    pub was_known: bool,
     /// Log time at the message, while its id is known; whether it is kept.
     life: Option<(u64, bool)>,
     /// Those whom the record in hand may concern.
@@ -123,7 +127,14 @@ impl MessageLife {
     /// Of this message.
     #[must_use]
     pub fn new(message: MessageId) -> Self {
-        Self { message, happenings: Vec::new(), life: None, before: Vec::new(), recalled_before: false }
+        Self {
+            message,
+            happenings: Vec::new(),
+            was_known: false,
+            life: None,
+            before: Vec::new(),
+            recalled_before: false,
+        }
     }
 
     /// As it is now.
@@ -133,7 +144,11 @@ impl MessageLife {
     }
 
     fn happened(&mut self, at: At, what: What) {
-        self.happenings.push(Happening { at, what });
+        self.happenings.push(Happening { at: Some(at), what });
+    }
+
+    fn had_happened(&mut self, what: What) {
+        self.happenings.push(Happening { at: None, what });
     }
 
     fn candidate(&self, now: Now<'_>, user: &UserId, waiting: Option<(u64, u64)>) -> Candidate {
@@ -160,9 +175,7 @@ impl MessageLife {
         let Change::MessageSent { sender, need_read_receipt, .. } = &event.change else { return };
         let what = match outcome {
             Outcome::Applied => {
-                let stub = conversation_number(now)
-                    .and_then(|number| now.rows.stubs.get(&(number, self.message.clone())).ok().flatten().cloned());
-                let Some(stub) = stub else { return };
+                let Some(stub) = stub(now, &self.message) else { return };
                 self.life = Some((stub.log_time_ms, true));
                 // An earlier message of this id may have been forgotten by this very record.
                 for candidate in &mut self.before {
@@ -175,10 +188,10 @@ impl MessageLife {
                 };
                 What::Sent {
                     sender: sender.clone(),
-                    occurred_at_ms: event_time_ms(event.occurred_at_ms, at.arrival_ms),
+                    occurred_at_ms: Some(event_time_ms(event.occurred_at_ms, at.arrival_ms)),
                     position: stub.position,
                     asks,
-                    audience: row(now, &self.message).map_or(0, |row| row.audience_size),
+                    audience: Some(row(now, &self.message).map_or(0, |row| row.audience_size)),
                 }
             }
             Outcome::Repeated | Outcome::Skipped => What::SentAgain,
@@ -219,6 +232,40 @@ impl MessageLife {
 }
 
 impl Watcher for MessageLife {
+    fn begins(&mut self, now: Now<'_>) {
+        let stub = stub(now, &self.message).filter(|stub| now.settings.knows(stub.log_time_ms, now.log_time_ms()));
+        let Some(stub) = stub else { return };
+        let is_kept = now.settings.keeps(stub.log_time_ms, now.log_time_ms());
+        (self.was_known, self.life) = (true, Some((stub.log_time_ms, is_kept)));
+        let (occurred_at_ms, audience) = match row(now, &self.message) {
+            Some(row) => (Some(row.occurred_at_ms), Some(row.audience_size)),
+            None => (None, (!stub.asks).then_some(0)),
+        };
+        let asks = if stub.asks { Asks::Yes } else { Asks::No };
+        let (sender, position) = (stub.sender.clone(), stub.position);
+        self.had_happened(What::Sent { sender, occurred_at_ms, position, asks, audience });
+        if let Ok(answer) = self.now(now).answer {
+            for ReaderNow { user, read_at_s, left } in answer.readers {
+                self.had_happened(What::Read { user: user.clone(), read_at_s, before_s: None, waited: None });
+                if left {
+                    self.had_happened(What::Left { user, had_read: true });
+                }
+            }
+            for user in answer.left_unread {
+                self.had_happened(What::Left { user, had_read: false });
+            }
+            if answer.receipt.recalled {
+                self.had_happened(What::Recalled { again: false });
+            }
+        }
+        if is_dismissed(now) {
+            self.had_happened(What::Dismissed);
+        }
+        if !is_kept {
+            self.had_happened(What::Expired);
+        }
+    }
+
     fn before_event(&mut self, now: Now<'_>, event: &ConversationEvent) {
         self.before = match &event.change {
             Change::MessageSent { message, audience, .. } => self.released_by(now, message, audience),
@@ -308,6 +355,15 @@ fn has_ended(now: Now<'_>, message: &MessageId, user: &UserId) -> bool {
 
 pub(super) fn conversation_number(now: Now<'_>) -> Option<u64> {
     now.rows.conversations.get(now.id).ok().flatten().map(|conversation| conversation.number)
+}
+
+fn stub<'a>(now: Now<'a>, message: &MessageId) -> Option<&'a Stub> {
+    now.rows.stubs.get(&(conversation_number(now)?, message.clone())).ok().flatten()
+}
+
+fn is_dismissed(now: Now<'_>) -> bool {
+    let conversation = now.rows.conversations.get(now.id).ok().flatten();
+    matches!(conversation.map(|conversation| &conversation.kind), Some(Kind::Group(group)) if group.dismissed)
 }
 
 fn row<'a>(now: Now<'a>, message: &MessageId) -> Option<&'a Message> {

@@ -22,7 +22,7 @@ use receipt_domain::{
 pub use self::{
     answer::{Answer, MessageNow, ReaderNow, Waiting},
     conversation::{ConversationLife, ConversationNow, Entry, KindNow, MemberNow, MessageLine},
-    membership::{MembershipLife, Named, Stay, StayMessages},
+    membership::{Ended, MembershipLife, Named, Stay, StayMessages},
     message::{Asks, Happening, MessageLife, What},
 };
 
@@ -59,6 +59,9 @@ pub struct Now<'a> {
     pub settings: &'a Settings,
     /// What came of the record in hand.
     pub effects: &'a Effects,
+    /// The fold had every event of the conversation: it began with the log's first record, or with a state that did not
+    /// have the conversation.
+    pub is_whole: bool,
 }
 
 impl<'a> Now<'a> {
@@ -77,6 +80,8 @@ impl<'a> Now<'a> {
 
 /// Sees each record of the conversation before and after it is folded.
 pub trait Watcher {
+    /// The fold begins with a state, which holds what came of earlier records, but not which these were.
+    fn begins(&mut self, now: Now<'_>);
     /// An event is going to be folded.
     fn before_event(&mut self, now: Now<'_>, event: &ConversationEvent);
     /// It was.
@@ -97,6 +102,7 @@ pub trait Watcher {
 pub struct Story<W> {
     id: ConversationId,
     fold: Fold,
+    is_whole: bool,
     /// What it has seen.
     pub watcher: W,
 }
@@ -105,7 +111,19 @@ impl<W: Watcher> Story<W> {
     /// Before its first record.
     #[must_use]
     pub fn new(settings: Settings, id: ConversationId, watcher: W) -> Self {
-        Self { id, fold: Fold::new(settings, WorkingSet::in_memory()), watcher }
+        Self { id, fold: Fold::new(settings, WorkingSet::in_memory()), is_whole: true, watcher }
+    }
+
+    /// After the records that came to a state, of which these are the rows of the conversation, all in memory.
+    #[must_use]
+    pub fn after(settings: Settings, id: ConversationId, mut rows: WorkingSet, watcher: W) -> Self {
+        // Those of the whole partition: from here on they count what is folded.
+        (rows.progress.messages, rows.progress.receipts) = (0, 0);
+        let is_whole = matches!(rows.conversations.get(&id), Ok(None));
+        let mut story = Self { id, fold: Fold::new(settings, rows), is_whole, watcher };
+        let (now, watcher) = story.parts();
+        watcher.begins(now);
+        story
     }
 
     /// Keeps read sets in chunks from fewer readers on, so that tests need no large groups to see them.
@@ -124,7 +142,8 @@ impl<W: Watcher> Story<W> {
     /// As it is now.
     #[must_use]
     pub fn now(&self) -> Now<'_> {
-        Now { id: &self.id, rows: &self.fold.rows, settings: self.fold.settings(), effects: &self.fold.effects }
+        let Self { id, fold, is_whole, .. } = self;
+        Now { id, rows: &fold.rows, settings: fold.settings(), effects: &fold.effects, is_whole: *is_whole }
     }
 
     /// Takes the time of a record of receipts.conversations that is of no interest otherwise.
@@ -205,8 +224,9 @@ impl<W: Watcher> Story<W> {
     }
 
     fn parts(&mut self) -> (Now<'_>, &mut W) {
-        let Self { id, fold, watcher } = self;
-        (Now { id, rows: &fold.rows, settings: fold.settings(), effects: &fold.effects }, watcher)
+        let Self { id, fold, is_whole, watcher } = self;
+        let is_whole = *is_whole;
+        (Now { id, rows: &fold.rows, settings: fold.settings(), effects: &fold.effects, is_whole }, watcher)
     }
 
     fn advance(&mut self) -> Outcome {

@@ -290,6 +290,15 @@ impl Kafka {
         Some(known.max(self.consumers.end_last_seen(topic, partition).unwrap_or(0)))
     }
 
+    /// Asks the brokers where a partition begins and ends.
+    pub(crate) fn look_at_bounds(&self, topic: Topic, partition: u32) -> Result<(), LogError> {
+        self.check_partition(partition)?;
+        let (start, end) = self.cluster().bounds_of(topic, partition)?;
+        self.saw_start(topic, partition, start);
+        self.saw_end(topic, partition, end);
+        Ok(())
+    }
+
     /// Takes away records before an offset.
     pub(crate) fn trim(&self, topic: Topic, partition: u32, before: u64) -> Result<(), LogError> {
         self.check_partition(partition)?;

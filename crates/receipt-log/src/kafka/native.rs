@@ -128,7 +128,7 @@ impl Message {
     /// The leader epoch that it was written under; `None` in formats that have none.
     pub(super) fn leader_epoch(&self) -> Option<u32> {
         // SAFETY: a live message of a consumer.
-        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.0.as_ptr()) };
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.message.as_ptr()) };
         u32::try_from(epoch).ok()
     }
 

@@ -336,8 +336,8 @@ fn records(messages: Vec<Message>) -> Vec<StoredRecord> {
         timestamp_ms: message.timestamp_ms(),
         key: next(message.key()),
         value: next(message.value()),
-        headers: message.into_headers(),
         leader_epoch: message.leader_epoch(),
+        headers: message.into_headers(),
     };
     messages.into_iter().map(record).collect()
 }

@@ -62,6 +62,7 @@ async fn measure() -> anyhow::Result<()> {
                 dir: dir.path().join("replay/as-of"),
                 settings: Settings::default(),
                 resources: Resources::new(1 << 20, 1 << 20),
+                snapshots: None,
             },
         };
         let server = tokio::spawn(receipt_api::serve(context, listener, async {

@@ -6,10 +6,10 @@ use receipt_ctl::story::{ConversationLife, ConversationNow, Entry, KindNow, Mess
 use receipt_domain::fold::Outcome;
 use serde_json::{Value, json};
 
-use super::{LINES_MAX, Which, at_json, at_text, foot, head, id, shortened, time, why_not};
+use super::{LINES_MAX, Which, at_json, at_text, head, id, nothing_known, print, shortened, time, why_not};
 use crate::{
     commands::log::stopped_by_ctrl_c,
-    inspect::{Followed, follow},
+    inspect::{Began, Followed, follow},
     output::{Output, table},
     source::Source,
 };
@@ -34,20 +34,47 @@ impl Conversation {
     pub(super) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         let conversation = id("the conversation", &self.conversation)?;
         let stop = stopped_by_ctrl_c();
-        let source = Source::open(self.which.source, addr).await?;
+        let source = Source::open(self.which.source.clone(), addr).await?;
         let life = ConversationLife::default();
-        let followed = follow(&source, &self.which.settings, conversation, life, &stop, output.json).await?;
+        let followed = follow(&source, &self.which, conversation, life, &stop, output.json).await?;
         let life = &followed.story.watcher;
-        let now = ConversationLife::now(followed.story.now());
-        if now.is_none() && life.reads == 0 && !life.entries.iter().any(is_of_it) {
-            bail!("the log has nothing of a conversation \"{}\"", self.conversation.escape_debug());
-        }
         let mut json = head(&followed, &source.origin);
         json["conversation_id"] = json!(self.conversation);
-        json["read_events"] = json!(life.reads);
+        if let Some(unknown) = nothing_known(&followed) {
+            for name in ["read_events", "events", "now"] {
+                json[name] = Value::Null;
+            }
+            return print(output, &followed, json, &unknown, String::new);
+        }
+        let now = ConversationLife::now(followed.story.now());
+        if now.is_none() && life.reads == 0 && !life.entries.iter().any(is_of_it) {
+            let conversation = self.conversation.escape_debug();
+            if followed.is_whole() {
+                bail!("the log has nothing of a conversation \"{conversation}\"");
+            }
+            bail!(
+                "there is no conversation \"{conversation}\", and the log has nothing of one; whether records {} named it is \
+                 unknown",
+                followed.records_before()
+            );
+        }
+        // Counted from where the fold began, if the conversation came after that.
+        json["read_events"] = if life.was_there { Value::Null } else { json!(life.reads) };
         json["events"] = life.entries.iter().map(|entry| entry_json(entry, followed.partition)).collect();
         json["now"] = now.as_ref().map_or(Value::Null, now_json);
-        output.print(&json, || text(&followed, now.as_ref()))
+        print(output, &followed, json, &unknown(&followed, now.is_some()), || text(&followed, now.as_ref()))
+    }
+}
+
+/// What of the answer only records would say that the log has lost.
+fn unknown(followed: &Followed<ConversationLife>, is_there: bool) -> Vec<String> {
+    let before = followed.records_before();
+    match &followed.began {
+        Began::WithState(_) if followed.story.watcher.was_there => {
+            vec![format!("its events {before}, the read events there, and how many receipts it has had in all")]
+        }
+        Began::WithState(_) if !is_there => vec![format!("whether records {before} named it")],
+        _ => Vec::new(),
     }
 }
 
@@ -67,7 +94,7 @@ fn outcome(outcome: &Outcome) -> (&'static str, &str) {
 fn entry_json(entry: &Entry, partition: u32) -> Value {
     let (outcome, reason) = outcome(&entry.outcome);
     json!({
-        "record": at_json(entry.at, partition),
+        "record": at_json(Some(entry.at), partition),
         "version": entry.version,
         "what": entry.what,
         "outcome": outcome,
@@ -141,7 +168,7 @@ fn text(followed: &Followed<ConversationLife>, now: Option<&ConversationNow>) ->
             result.push_str("; may not ask by the policy");
         }
         let version = if entry.version == 0 { String::new() } else { entry.version.to_string() };
-        [time(entry.at.arrival_ms), at_text(entry.at, followed.partition), version, entry.what.clone(), result]
+        [time(entry.at.arrival_ms), at_text(Some(entry.at), followed.partition), version, entry.what.clone(), result]
     });
     let mut lines = vec![table(["arrival", "record", "version", "event", "became"], rows)];
     lines.extend(shortened(life.entries.len()));
@@ -159,14 +186,15 @@ fn text(followed: &Followed<ConversationLife>, now: Option<&ConversationNow>) ->
         lines.push(table(["position", "message", "sender", "read", "unread", "notes"], rows));
         lines.extend(shortened(now.messages.len()));
         lines.extend(kind_lines(&now.kind));
-        lines.push(format!(
-            "{} messages sent, {} receipts of {} read events; last version {}",
-            now.messages_sent, now.receipts, life.reads, now.version
-        ));
+        let receipts = match now.receipts {
+            Some(receipts) if followed.is_whole() => format!("{receipts} receipts of {} read events", life.reads),
+            Some(receipts) => format!("{receipts} receipts of {} read events since then", life.reads),
+            None => format!("{} read events since then", life.reads),
+        };
+        lines.push(format!("{} messages sent, {receipts}; last version {}", now.messages_sent, now.version));
     } else {
         lines.push(format!("there is no such conversation; {} read events name it", life.reads));
     }
-    lines.push(foot(followed));
     lines.join("\n")
 }
 

@@ -5,10 +5,10 @@ use receipt_ctl::story::{MembershipLife, Named, Stay, StayMessages};
 use receipt_domain::fold::Outcome;
 use serde_json::{Value, json};
 
-use super::{Which, at_json, at_text, foot, head, id, time};
+use super::{Which, at_json, at_text, head, id, nothing_known, print, time};
 use crate::{
     commands::log::stopped_by_ctrl_c,
-    inspect::{Followed, follow},
+    inspect::{Began, Followed, follow},
     output::{Output, table},
     source::Source,
 };
@@ -36,19 +36,40 @@ impl Membership {
         let conversation = id("the conversation", &self.conversation)?;
         let user = id("the user", &self.user)?;
         let stop = stopped_by_ctrl_c();
-        let source = Source::open(self.which.source, addr).await?;
+        let source = Source::open(self.which.source.clone(), addr).await?;
         let life = MembershipLife::new(user);
-        let followed = follow(&source, &self.which.settings, conversation, life, &stop, output.json).await?;
+        let followed = follow(&source, &self.which, conversation, life, &stop, output.json).await?;
         let (life, now) = (&followed.story.watcher, followed.story.now());
         let stays: Vec<_> = life.stays.iter().map(|stay| (stay, life.messages(now, stay))).collect();
         let mut json = head(&followed, &source.origin);
         json["conversation_id"] = json!(self.conversation);
         json["user_id"] = json!(self.user);
+        if let Some(unknown) = nothing_known(&followed) {
+            for name in ["stays", "events", "read_events", "last_read"] {
+                json[name] = Value::Null;
+            }
+            return print(output, &followed, json, &unknown, String::new);
+        }
         json["stays"] = stays.iter().map(|(stay, messages)| stay_json(stay, *messages, followed.partition)).collect();
         json["events"] = life.named.iter().map(|named| named_json(named, followed.partition)).collect();
-        json["read_events"] = json!(life.reads);
-        json["last_read"] = life.last_read.map_or(Value::Null, |at| at_json(at, followed.partition));
-        output.print(&json, || text(&followed, &stays))
+        // Counted from where the fold began, if the conversation came after that.
+        json["read_events"] = if life.was_there { Value::Null } else { json!(life.reads) };
+        json["last_read"] = match life.last_read {
+            None if !life.was_there => Value::Null,
+            at => at_json(at, followed.partition),
+        };
+        print(output, &followed, json, &unknown(&followed), || text(&followed, &stays))
+    }
+}
+
+/// What of the answer only records would say that the log has lost.
+fn unknown(followed: &Followed<MembershipLife>) -> Vec<String> {
+    let before = followed.records_before();
+    match &followed.began {
+        Began::WithState(_) if followed.story.watcher.was_there => vec![format!(
+            "the records {before}, read events among them, and stays that had ended longer before than the retention"
+        )],
+        _ => Vec::new(),
     }
 }
 
@@ -57,8 +78,9 @@ fn stay_json(stay: &Stay, messages: StayMessages, partition: u32) -> Value {
         "ordinal": stay.ordinal,
         "joined": at_json(stay.joined, partition),
         "joined_position": stay.joined_position,
-        "left": stay.left.map(|(at, _)| at_json(at, partition)),
-        "left_position": stay.left.map(|(_, position)| position),
+        "left": stay.left.as_ref().map(|left| at_json(left.at, partition)),
+        "left_log_time": stay.left.as_ref().map(|left| time(left.log_time_ms)),
+        "left_position": stay.left.as_ref().map(|left| left.position),
         "read": messages.read,
         "unread": messages.unread,
     })
@@ -67,7 +89,7 @@ fn stay_json(stay: &Stay, messages: StayMessages, partition: u32) -> Value {
 fn named_json(named: &Named, partition: u32) -> Value {
     let reason = if let Outcome::Rejected(why) = &named.outcome { why.0.as_str() } else { "" };
     json!({
-        "record": at_json(named.at, partition),
+        "record": at_json(Some(named.at), partition),
         "what": named.what,
         "became": became(named),
         "reason": reason,
@@ -86,15 +108,18 @@ fn became(named: &Named) -> &'static str {
 fn text(followed: &Followed<MembershipLife>, stays: &[(&Stay, StayMessages)]) -> String {
     let (life, partition) = (&followed.story.watcher, followed.partition);
     let rows = stays.iter().map(|(stay, messages)| {
-        let (left, by) = match stay.left {
-            Some((at, position)) => {
-                (format!("{}, before message {position}", time(at.log_time_ms)), at_text(at, partition))
+        let (left, by) = match &stay.left {
+            Some(left) => {
+                (format!("{}, before message {}", time(left.log_time_ms), left.position), at_text(left.at, partition))
             }
             None => (String::new(), String::new()),
         };
         [
             stay.ordinal.to_string(),
-            format!("{}, before message {}", time(stay.joined.log_time_ms), stay.joined_position),
+            match stay.joined {
+                Some(at) => format!("{}, before message {}", time(at.log_time_ms), stay.joined_position),
+                None => format!("before message {}", stay.joined_position),
+            },
             at_text(stay.joined, partition),
             left,
             by,
@@ -106,14 +131,16 @@ fn text(followed: &Followed<MembershipLife>, stays: &[(&Stay, StayMessages)]) ->
     for named in life.named.iter().filter(|named| !named.changed) {
         let reason = if let Outcome::Rejected(why) = &named.outcome { format!(": {why}") } else { String::new() };
         let became = became(named).to_lowercase().replace('_', " ");
-        lines.push(format!("{}: was to {}, {became}{reason}", at_text(named.at, partition), named.what));
+        lines.push(format!("{}: was to {}, {became}{reason}", at_text(Some(named.at), partition), named.what));
     }
-    if stays.is_empty() {
-        lines.push("was never a member".to_owned());
+    match (stays.is_empty(), life.was_there) {
+        (true, false) => lines.push("was never a member".to_owned()),
+        (true, true) => lines.push("is no member; of earlier stays none is known".to_owned()),
+        (false, _) => {}
     }
     if let Some(at) = life.last_read {
-        lines.push(format!("{} read events, the last one {}", life.reads, at_text(at, partition)));
+        let since = if followed.is_whole() { "" } else { " since then" };
+        lines.push(format!("{} read events{since}, the last one {}", life.reads, at_text(Some(at), partition)));
     }
-    lines.push(foot(followed));
     lines.join("\n")
 }

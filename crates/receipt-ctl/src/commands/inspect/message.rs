@@ -5,10 +5,10 @@ use receipt_ctl::story::{Answer, Asks, Happening, MessageLife, MessageNow, What}
 use receipt_domain::answer::ReceiptOutcome;
 use serde_json::{Value, json};
 
-use super::{LINES_MAX, Which, at_json, at_text, foot, head, id, shortened, time, why_not};
+use super::{LINES_MAX, Which, at_json, at_text, head, id, nothing_known, print, shortened, time, why_not};
 use crate::{
     commands::log::stopped_by_ctrl_c,
-    inspect::{Followed, follow},
+    inspect::{Began, Followed, follow},
     output::{Output, table},
     source::Source,
 };
@@ -36,18 +36,39 @@ impl Message {
         let conversation = id("the conversation", &self.conversation)?;
         let message = id("the message", &self.message)?;
         let stop = stopped_by_ctrl_c();
-        let source = Source::open(self.which.source, addr).await?;
+        let source = Source::open(self.which.source.clone(), addr).await?;
         let life = MessageLife::new(message);
-        let followed = follow(&source, &self.which.settings, conversation, life, &stop, output.json).await?;
+        let followed = follow(&source, &self.which, conversation, life, &stop, output.json).await?;
         let life = &followed.story.watcher;
         let now = life.now(followed.story.now());
         let mut json = head(&followed, &source.origin);
         json["conversation_id"] = json!(self.conversation);
         json["message_id"] = json!(self.message);
+        if let Some(unknown) = nothing_known(&followed) {
+            (json["events"], json["now"]) = (Value::Null, Value::Null);
+            return print(output, &followed, json, &unknown, String::new);
+        }
         let events = life.happenings.iter().map(|one| happening_json(one, followed.partition));
         json["events"] = events.collect();
         json["now"] = now_json(&now);
-        output.print(&json, || text(&followed, &now))
+        print(output, &followed, json, &unknown(&followed), || text(&followed, &now))
+    }
+}
+
+/// What of the answer only records would say that the log has lost.
+fn unknown(followed: &Followed<MessageLife>) -> Vec<String> {
+    let (life, before) = (&followed.story.watcher, followed.records_before());
+    let was_sent_since = life.happenings.iter().any(|one| matches!(one.what, What::Sent { .. }));
+    match &followed.began {
+        Began::WithState(_) if life.was_known => vec![format!(
+            "the records {before} that sent it and had it read, and those that named it and changed nothing"
+        )],
+        Began::WithState(_) if !was_sent_since => {
+            vec![format!(
+                "whether there was such a message {before} that has been forgotten, and the records that named it"
+            )]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -56,7 +77,7 @@ fn happening_json(happening: &Happening, partition: u32) -> Value {
     match &happening.what {
         What::Sent { sender, occurred_at_ms, position, asks, audience } => {
             json["sender_id"] = json!(sender.as_str());
-            json["occurred_at"] = json!(time(*occurred_at_ms));
+            json["occurred_at"] = json!(occurred_at_ms.map(time));
             json["position"] = json!(position);
             json["asks"] = json!(asks_name(*asks));
             json["audience"] = json!(audience);
@@ -105,6 +126,7 @@ fn asks_name(asks: Asks) -> &'static str {
         Asks::Yes => "YES",
         Asks::NotRequested => "NOT_REQUESTED",
         Asks::NotAllowed => "NOT_ALLOWED_BY_POLICY",
+        Asks::No => "NO",
     }
 }
 
@@ -157,7 +179,7 @@ fn text(followed: &Followed<MessageLife>, now: &MessageNow) -> String {
     let happenings = &followed.story.watcher.happenings;
     let rows = happenings.iter().take(LINES_MAX).map(|one| {
         let (what, who) = in_words(&one.what);
-        [time(one.at.arrival_ms), at_text(one.at, followed.partition), what, who]
+        [one.at.map(|at| time(at.arrival_ms)).unwrap_or_default(), at_text(one.at, followed.partition), what, who]
     });
     let mut lines = vec![table(["arrival", "record", "what", "who"], rows)];
     lines.extend(shortened(happenings.len()));
@@ -184,7 +206,6 @@ fn text(followed: &Followed<MessageLife>, now: &MessageNow) -> String {
         let (kept, known) = (time(kept), time(known));
         lines.push(format!("kept until log time {kept}, its id known until {known}; log time is {log_time}"));
     }
-    lines.push(foot(followed));
     lines.join("\n")
 }
 
@@ -193,11 +214,16 @@ fn in_words(what: &What) -> (String, String) {
     match what {
         What::Sent { sender, occurred_at_ms, position, asks, audience } => {
             let asks = match asks {
-                Asks::Yes => format!("asks {audience} users"),
+                Asks::Yes => match audience {
+                    Some(audience) => format!("asks {audience} users"),
+                    None => "asks".to_owned(),
+                },
+                Asks::No => "does not ask; whether it was to is unknown".to_owned(),
                 Asks::NotRequested => "does not ask".to_owned(),
                 Asks::NotAllowed => "may not ask by the policy".to_owned(),
             };
-            (format!("sent {}, as message {position}; {asks}", time(*occurred_at_ms)), sender.to_string())
+            let sent = occurred_at_ms.map(|ms| format!(" {}", time(ms))).unwrap_or_default();
+            (format!("sent{sent}, as message {position}; {asks}"), sender.to_string())
         }
         What::SentAgain => ("sent again: a repeat".to_owned(), none()),
         What::SentInVain(why) => (format!("sending refused: {why}"), none()),

@@ -1,21 +1,24 @@
 //! `receiptctl snapshot`: consistent copies of a stopped receiptd in a folder or an object store, and back.
 
+mod look;
+
 use std::{
     path::Path,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use receipt_proto::v1;
-use receipt_snapshot::{Manifest, Place, Snapshot as Found, SnapshotError, list};
+use receipt_snapshot::Place;
 use serde_json::{Value, json};
-use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
+use tokio::{runtime::Handle, task::spawn_blocking};
 
+use self::look::{List, Verify};
 use super::{log::stopped_by_ctrl_c, replay::Which as Site};
 use crate::{
     output::{Output, table},
-    snapshot::{self, Meter, PutBack, Target, Which},
+    snapshot::{self, PutBack, Target, Which},
 };
 
 /// Copy state and log of a stopped receiptd to a folder or an object store, and restore them.
@@ -62,48 +65,9 @@ struct Create {
     keep: Option<u32>,
 }
 
-/// List the snapshots of a place.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  receiptctl snapshot list --from /var/backups/receiptd")]
-struct List {
-    #[command(flatten)]
-    which: InPlace,
-}
-
-/// Read all of a place's snapshots, and compare each file with its hash.
-///
-/// Exit code 0: all are as they were created; 1: one is damaged, or of a newer format.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  receiptctl snapshot verify --from s3://backups/receiptd --newest")]
-struct Verify {
-    #[command(flatten)]
-    which: InPlace,
-    /// Of each store and of the log the newest one only.
-    #[arg(long)]
-    newest: bool,
-}
-
-/// Which snapshots of a place.
-#[derive(Debug, Clone, Args)]
-struct InPlace {
-    /// Where they are.
-    #[arg(long, value_name = "PLACE")]
-    from: String,
-    /// Of this log only.
-    #[arg(long, value_name = "ID")]
-    log_id: Option<String>,
-    /// Of this partition only.
-    #[arg(long, value_name = "N")]
-    partition: Option<u32>,
-}
-
 /// Put snapshots back into a data directory.
 ///
-/// The newest ones are taken. Where the data directory has a log, or --kafka says where it is, state is restored, which
+/// The newest ones are taken; one whose manifest is damaged or of a newer format is passed over, and named. Where the data directory has a log, or --kafka says where it is, state is restored, which
 /// receiptd then folds on from the log; snapshots of another log, of one that has lost records, or from before what the
 /// log still has, are refused. Into a directory without a log, the log is restored too. It gets a new identity, as it has
 /// lost what came after the snapshot: consistency tokens of the old one are refused, and streams that go on from a token
@@ -202,154 +166,11 @@ fn taken_json(one: &v1::SnapshotTaken) -> Value {
     })
 }
 
-impl InPlace {
-    fn open(&self) -> Result<Place, SnapshotError> {
-        Place::open(&self.from, Handle::current())
-    }
-
-    /// Those that are there.
-    fn list(&self, place: &Place) -> Result<Vec<Found>, SnapshotError> {
-        let mut found = list(place, self.log_id.as_deref())?;
-        found.retain(|one| self.partition.is_none() || self.partition == one.unit.partition());
-        Ok(found)
-    }
-}
-
-/// A snapshot, and its manifest or what is wrong with it.
-type Seen = (Found, Result<Manifest, String>);
-
-impl List {
-    async fn run(self, output: Output) -> anyhow::Result<()> {
-        let place = self.which.open()?;
-        let seen = {
-            let (place, which) = (place.clone(), self.which);
-            spawn_blocking(move || {
-                let mut seen: Vec<Seen> = Vec::new();
-                for found in which.list(&place)? {
-                    let manifest = told(found.manifest(&place))?;
-                    seen.push((found, manifest));
-                }
-                anyhow::Ok(seen)
-            })
-            .await??
-        };
-        let json = json!({
-            "place": place.to_string(),
-            "snapshots": seen.iter().map(seen_json).collect::<Vec<_>>(),
-        });
-        output.print(&json, || seen_text(&seen))
-    }
-}
-
-/// What is wrong with one snapshot is told of that one; what is wrong with the place ends the command.
-fn told(manifest: Result<Manifest, SnapshotError>) -> Result<Result<Manifest, String>, SnapshotError> {
-    match manifest {
-        Ok(manifest) => Ok(Ok(manifest)),
-        Err(error @ (SnapshotError::Corrupt { .. } | SnapshotError::Refused(_))) => Ok(Err(error.to_string())),
-        Err(error) => Err(error),
-    }
-}
-
-impl Verify {
-    async fn run(self, output: Output) -> anyhow::Result<()> {
-        let start = Instant::now();
-        let stop = stopped_by_ctrl_c();
-        let place = self.which.open()?;
-        let (which, newest) = (self.which, self.newest);
-        let seen = {
-            let place = place.clone();
-            spawn_blocking(move || {
-                let mut found = which.list(&place)?;
-                if newest {
-                    let units: Vec<_> = found.iter().map(|one| (one.log_id.clone(), one.unit)).skip(1).collect();
-                    let mut next = units.into_iter();
-                    // In the order of their names: the last of a unit is its newest.
-                    found.retain(|one| next.next() != Some((one.log_id.clone(), one.unit)));
-                }
-                verify(&place, found, &stop, output.json)
-            })
-            .await??
-        };
-        let seconds = start.elapsed().as_secs_f64();
-        let wrong = seen.iter().filter(|(_, manifest)| manifest.is_err()).count();
-        let json = json!({
-            "place": place.to_string(),
-            "intact": wrong == 0,
-            "snapshots": seen.iter().map(seen_json).collect::<Vec<_>>(),
-            "seconds": seconds,
-        });
-        output.print(&json, || format!("{}\n{} snapshots read; {seconds:.1} s", seen_text(&seen), seen.len()))?;
-        if wrong > 0 {
-            bail!("{wrong} snapshots cannot be restored");
-        }
-        Ok(())
-    }
-}
-
-fn verify(place: &Place, found: Vec<Found>, stop: &watch::Receiver<bool>, quiet: bool) -> anyhow::Result<Vec<Seen>> {
-    let mut all = 0;
-    for one in &found {
-        // What is wrong with it is told below.
-        all += told(one.manifest(place))?.map_or(0, |manifest| manifest.bytes());
-    }
-    let mut meter = Meter::new(all, stop, quiet);
-    let mut seen = Vec::new();
-    for one in found {
-        let manifest = told(receipt_snapshot::verify(place, &one, &mut |bytes| meter.told(bytes)))?;
-        seen.push((one, manifest));
-    }
-    meter.finish();
-    Ok(seen)
-}
-
-fn seen_json((found, manifest): &Seen) -> Value {
-    let mut json = json!({
-        "log_id": found.log_id,
-        "unit": found.unit.to_string(),
-        "partition": found.unit.partition(),
-        "name": found.name,
-    });
-    match manifest {
-        Ok(manifest) => {
-            json["origin"] = json!(manifest.facts.origin);
-            json["created_at_ms"] = json!(manifest.created_at_ms);
-            json["log_time_ms"] = json!(manifest.facts.log_time_ms);
-            json["files"] = json!(manifest.files.len());
-            json["bytes"] = json!(manifest.bytes());
-        }
-        Err(why) => json["error"] = json!(why),
-    }
-    json
-}
-
-fn seen_text(seen: &[Seen]) -> String {
-    let rows = seen.iter().map(|(found, manifest)| {
-        let (created, files, bytes) = match manifest {
-            Ok(manifest) => {
-                (time(manifest.created_at_ms), manifest.files.len().to_string(), manifest.bytes().to_string())
-            }
-            Err(_) => ("cannot be restored".to_owned(), String::new(), String::new()),
-        };
-        [found.log_id.clone(), found.unit.to_string(), found.name.clone(), created, files, bytes]
-    });
-    let mut text = table(["log", "of", "name", "created", "files", "bytes"], rows);
-    for why in seen.iter().filter_map(|(_, manifest)| manifest.as_ref().err()) {
-        text.push('\n');
-        text.push_str(why);
-    }
-    text
-}
-
-fn time(ms: u64) -> String {
-    let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH);
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
 impl Restore {
     async fn run(self, output: Output) -> anyhow::Result<()> {
         let start = Instant::now();
         let stop = stopped_by_ctrl_c();
-        let place = Place::open(&self.from, Handle::current())?;
+        let place = snapshot::open(&self.from)?;
         let before_ms = self.before.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let before_ms = before_ms.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let (log_id, partition, at) = (self.log_id, self.site.partition, self.at);

@@ -49,13 +49,7 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Behind what is applied, up to these offsets, or to wherever the log ends, for batches of so many bytes.
-    pub(crate) fn new(
-        log: &Log,
-        partition: u32,
-        applied: &Progress,
-        to: Option<Offsets>,
-        batch_bytes: usize,
-    ) -> Self {
+    pub(crate) fn new(log: &Log, partition: u32, applied: &Progress, to: Option<Offsets>, batch_bytes: usize) -> Self {
         let bytes = AHEAD_BYTES_MAX.min(batch_bytes / AHEAD_PART);
         let to = to.unwrap_or(Offsets { conversations: u64::MAX, reads: u64::MAX });
         let side = |topic, next, epoch, to| {

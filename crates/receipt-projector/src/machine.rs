@@ -355,8 +355,7 @@ impl Ends for Live {
         holds: Offsets,
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ProjectorError> {
-        let (number, deltas) =
-            (self.partition.number(), effects.deltas(rows, &self.settings, self.log_time_at_end_ms));
+        let (number, deltas) = (self.partition.number(), effects.deltas(rows, &self.settings, self.log_time_at_end_ms));
         let count_of_deltas = deltas.len();
         let mut appending = Appending::new(&self.log, stopped);
         deltas::append(&mut appending, &self.log, number, holds, deltas)?;

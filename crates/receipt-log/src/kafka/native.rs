@@ -128,7 +128,7 @@ impl Message {
     /// The leader epoch that it was written under; `None` in formats that have none.
     pub(super) fn leader_epoch(&self) -> Option<u32> {
         // SAFETY: a live message of a consumer.
-        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.0.as_ptr()) };
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.message.as_ptr()) };
         u32::try_from(epoch).ok()
     }
 
@@ -149,8 +149,8 @@ impl Message {
         self.headers.get_or_init(|| self.copy_headers())
     }
 
-    /// As [`Message::headers`].
-    pub(super) fn into_headers(mut self) -> Headers {
+    /// As [`Message::headers`], without a copy of what was asked for before. For once only: librdkafka has given its own up.
+    pub(super) fn take_headers(&mut self) -> Headers {
         self.headers.take().unwrap_or_else(|| self.copy_headers())
     }
 

@@ -75,6 +75,6 @@ async fn r8_a_refused_event_is_listed_with_its_reason_and_applied_once_its_cause
     let missing = ctl::run(&server, &["dead-letters", "retry", place, "0/999"]).await;
     assert_eq!(missing.status.code(), Some(1));
     let said = String::from_utf8_lossy(&missing.stderr);
-    assert!(said.starts_with("error: NOT_FOUND (DEAD_LETTER_NOT_FOUND, ") && said.contains("0/999"), "{said}");
+    assert!(said.starts_with("error: NOT_FOUND (DEAD_LETTER_NOT_FOUND): ") && said.contains("0/999"), "{said}");
     assert_eq!(ctl::run(&server, &["dead-letters", "show", "999"]).await.status.code(), Some(2));
 }

@@ -149,8 +149,8 @@ impl Message {
         self.headers.get_or_init(|| self.copy_headers())
     }
 
-    /// As [`Message::headers`].
-    pub(super) fn into_headers(mut self) -> Headers {
+    /// As [`Message::headers`], without a copy of what was asked for before. For once only: librdkafka has given its own up.
+    pub(super) fn take_headers(&mut self) -> Headers {
         self.headers.take().unwrap_or_else(|| self.copy_headers())
     }
 

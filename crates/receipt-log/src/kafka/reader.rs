@@ -112,8 +112,9 @@ impl KafkaReader {
                 self.ahead.extend(take(lease, max_records - taken.len(), wait));
             }
             let Some(message) = self.ahead.front() else { break };
-            let (error, offset, epoch, size) =
-                (message.error(), message.offset(), message.leader_epoch(), size(message));
+            let (error, offset, epoch) = (message.error(), message.offset(), message.leader_epoch());
+            // An event has no headers to be read.
+            let size = if error.is_none() { size(message) } else { 0 };
             let step = match error {
                 None => self.anchor.see(offset, epoch),
                 Some(Code::PartitionEOF) if self.anchor.is_reading_back() => Step::Missing,
@@ -331,13 +332,13 @@ fn records(messages: Vec<Message>) -> Vec<StoredRecord> {
     }
     let mut rest = buffer.freeze();
     let mut next = |part: Option<&[u8]>| part.map(|part| rest.split_to(part.len()));
-    let record = |message: Message| StoredRecord {
+    let record = |mut message: Message| StoredRecord {
         offset: message.offset(),
         timestamp_ms: message.timestamp_ms(),
         key: next(message.key()),
         value: next(message.value()),
+        headers: message.take_headers(),
         leader_epoch: message.leader_epoch(),
-        headers: message.into_headers(),
     };
     messages.into_iter().map(record).collect()
 }

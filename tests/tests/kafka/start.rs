@@ -102,7 +102,6 @@ async fn topics_that_would_lose_records_stop_the_start() {
     let cases = [
         ("cleanup.policy", "compact", "set it to delete"),
         ("retention.ms", "86400000", "set it to -1 or at least 5184000000"),
-        ("unclean.leader.election.enable", "true", "set it to false"),
         ("message.timestamp.type", "LogAppendTime", "set it to CreateTime"),
     ];
     for (name, value, cure) in cases {
@@ -112,6 +111,10 @@ async fn topics_that_would_lose_records_stop_the_start() {
     }
     let said = site.refused(&servers, &["--retention", "12h"]).await;
     assert!(said.contains("message.timestamp.type"), "twice the retention is enough: {said}");
+    set(&site, &reads, "unclean.leader.election.enable", "true").await;
+    let said = site.refused(&servers, &["--retention", "12h"]).await;
+    assert!(said.contains(&format!("the topic {reads} has unclean.leader.election.enable=true: ")), "{said}");
+    assert!(said.contains("set it to false"), "{said}");
     set(&site, &reads, "retention.ms", "-1").await;
     site.serve().await.term().await;
 
@@ -160,8 +163,8 @@ async fn receiptctl_creates_what_is_missing_and_leaves_the_rest() {
         // Each is the topic's own, and not as the brokers have it at present.
         let name = format!("mine.{}", topic.name());
         for (setting, value) in [("min.insync.replicas", "1"), ("unclean.leader.election.enable", "false")] {
-            let described = describe(&site, &name, setting).await;
-            assert_eq!(described, Some((true, value.to_owned())), "{name}: {setting}");
+            let described = until("it is described", NOTICED_MAX, async || describe(&site, &name, setting).await).await;
+            assert_eq!(described, (true, value.to_owned()), "{name}: {setting}");
         }
     }
     let again = create();

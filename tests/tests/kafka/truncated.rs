@@ -183,7 +183,7 @@ impl Lossy {
 
     /// What the log has now, after the remedies that the seals name: of receipts beside the receiptd that serves, then of
     /// inboxes.
-    async fn is_right_again(self, server: Server, more: usize) {
+    async fn put_right(self, server: Server, more: usize) {
         let mut documented = blocks("docs/operations.md", "sh").into_iter();
         let documented = documented.find(|block| block.contains("replay rebuild --partition 3")).expect("the remedy");
         for partition in [READS, CONVERSATIONS] {
@@ -260,7 +260,7 @@ async fn r7_a_truncation_while_receiptd_is_stopped_is_noticed_at_the_start() {
     lossy.grow(3).await;
     let server = lossy.site.serve_unchecked().await;
     lossy.is_sealed(&server).await;
-    lossy.is_right_again(server, 3).await;
+    lossy.put_right(server, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,7 +271,7 @@ async fn r7_a_truncation_while_receiptd_runs_is_noticed() {
     lossy.site.broker.restart().await;
     lossy.grow(3).await;
     lossy.is_sealed(&server).await;
-    lossy.is_right_again(server, 3).await;
+    lossy.put_right(server, 3).await;
 }
 
 /// It comes to an end that is where the old one was: no offset says that anything happened.
@@ -285,7 +285,7 @@ async fn r7_a_truncation_while_receiptd_is_paused_is_noticed() {
     lossy.grow(0).await;
     signal(&server, "-CONT");
     lossy.is_sealed(&server).await;
-    lossy.is_right_again(server, 0).await;
+    lossy.put_right(server, 0).await;
 }
 
 /// The record that would be read back is gone, and rightly so.

@@ -4,7 +4,7 @@ use receipt_codec::{
     Corrupt, expiry,
     key::{self, Kind},
     row::{
-        active, conversation, cursor, leave, member, memberships, message, policy, progress, read_chunk, stub,
+        active, conversation, cursor, leave, member, memberships, message, policy, progress, read_chunk, stub, sweep,
         time_mark, unread, waiting,
     },
 };
@@ -85,6 +85,7 @@ fn put(set: &mut WorkingSet, key: &[u8], value: &[u8]) -> Result<(), StoreError>
         }
         Some(Kind::Member) => set.members.load(member::decode_key(key)?, Some(member::decode(value)?)),
         Some(Kind::Active) => set.active.load(active::decode_key(key)?, Some(active::decode(value)?)),
+        Some(Kind::Sweep) => set.sweeps.load(sweep::decode_key(key)?, Some(sweep::decode(value)?)),
         Some(Kind::Stub) => set.stubs.load(stub::decode_key(key)?, Some(stub::decode(value)?)),
         Some(Kind::Message) => set.messages.load(message::decode_key(key)?, Some(message::decode(value)?)),
         Some(Kind::ReadChunk) => set.reads.load(read_chunk::decode_key(key)?, Some(read_chunk::decode(value)?)),

@@ -245,8 +245,8 @@ impl Watcher for MessageLife {
         let (sender, position) = (stub.sender.clone(), stub.position);
         self.had_happened(What::Sent { sender, occurred_at_ms, position, asks, audience });
         if let Ok(answer) = self.now(now).answer {
-            for ReaderNow { user, read_at_s, left } in answer.readers {
-                self.had_happened(What::Read { user: user.clone(), read_at_s, before_s: None, waited: None });
+            for ReaderNow { user, read_at_ms, left } in answer.readers {
+                self.had_happened(What::Read { user: user.clone(), read_at_ms, before_ms: None, waited: None });
                 if left {
                     self.had_happened(What::Left { user, had_read: true });
                 }

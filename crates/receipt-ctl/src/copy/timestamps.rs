@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn record(timestamp_ms: Option<u64>) -> StoredRecord {
-        StoredRecord { offset: 7, timestamp_ms, key: None, value: None, headers: Vec::new() }
+        StoredRecord { offset: 7, timestamp_ms, key: None, value: None, headers: Vec::new(), leader_epoch: None }
     }
 
     #[test]

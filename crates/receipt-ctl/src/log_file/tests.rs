@@ -180,7 +180,7 @@ fn a_length_without_its_bytes_takes_no_memory() {
 /// A record with so many headers, none of which has a byte.
 fn with_headers(headers: usize) -> StoredRecord {
     let headers = vec![Default::default(); headers];
-    StoredRecord { offset: 0, timestamp_ms: None, key: None, value: None, headers }
+    StoredRecord { offset: 0, timestamp_ms: None, key: None, value: None, headers, leader_epoch: None }
 }
 
 #[test]

@@ -62,6 +62,10 @@ pub struct Answer<'a> {
     pub unread: Vec<&'a str>,
 }
 
+fn count(of: impl Iterator) -> u32 {
+    of.count().try_into().unwrap()
+}
+
 /// One conversation.
 #[derive(Debug)]
 pub struct Conversation {
@@ -123,8 +127,8 @@ impl Conversation {
             message_id: message.id.clone(),
             read_count: answer.read.len().try_into().unwrap(),
             unread_count: answer.unread.len().try_into().unwrap(),
-            audience_count: message.states.iter().filter(|state| **state != State::NotInAudience).count() as u32,
-            read_left_count: answer.read.iter().filter(|reader| reader.left).count() as u32,
+            audience_count: count(message.states.iter().filter(|state| **state != State::NotInAudience)),
+            read_left_count: count(answer.read.iter().filter(|reader| reader.left)),
             ..v1::MessageReceipt::default()
         };
         if self.one_to_one {

@@ -409,8 +409,8 @@ fn count(Effects { counters, .. }: &Effects, deltas: usize) {
 /// Log time where receipts.conversations ends at this offset, at least: by its last records, as the embedded log's
 /// timestamps never fall. 0 where they cannot be read.
 fn log_time_at_ms(log: &Log, partition: u32, end: u64) -> u64 {
-    const RECORDS: u64 = 8;
-    let from = end.saturating_sub(RECORDS).max(log.start_offset(Topic::Conversations, partition));
+    const RECORDS: u32 = 8;
+    let from = end.saturating_sub(RECORDS.into()).max(log.start_offset(Topic::Conversations, partition));
     let records = log.read(Topic::Conversations, partition, from, RECORDS as usize, usize::MAX).unwrap_or_default();
     records.iter().filter_map(|record| record.timestamp_ms).max().unwrap_or_default()
 }

@@ -253,8 +253,7 @@ fn as_the_model_from_snapshots(history: &History, runtime: &Runtime, random: &mu
 #[test]
 fn at_random_moments_of_trimmed_logs_the_state_is_the_models_or_the_moment_is_refused() {
     let runtime = Runtime::new().unwrap();
-    let seed = seed();
-    println!("moments by RECEIPT_SEED={seed}");
+    let seed = receipt_test_seed::seed();
     check("states of the past from snapshots", histories_wanted(20), &histories(), |history| {
         as_the_model_from_snapshots(&history, &runtime, &mut Random::new(seed))
     });

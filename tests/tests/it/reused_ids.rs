@@ -10,7 +10,7 @@ use receipt_projector::{Offsets, Options, Phase, Projector};
 use receipt_proto::v1;
 use receipt_store::Resources;
 use receipt_tests::{dir, events, poll::until, scenario::id};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 const START_MS: u64 = 1_700_000_000_000;
 const RETENTION_MS: u64 = 8_000;
@@ -63,7 +63,9 @@ impl Site {
     /// What a subscriber from the oldest is told of the message, and who is named.
     async fn told(&self, log: &Log) -> (Receipt, Vec<String>) {
         let (inbox, log_id) = (self.notifier.inboxes()[0].clone(), *log.id().as_bytes());
-        let mut subscription = Subscription::start(inbox, log_id, id("ann"), Start::Oldest).unwrap();
+        let deadline = Instant::now() + FOLD_MAX;
+        let start = Subscription::start(inbox, log_id, id("ann"), Start::Oldest, deadline);
+        let mut subscription = start.await.unwrap();
         let told = subscription.next().await.unwrap();
         assert_eq!(told.deltas.len(), 1, "{told:?}");
         let DeltaChange::Receipt { receipt, new_readers, more_readers } = told.deltas[0].0.change.clone() else {

@@ -10,7 +10,7 @@ use receipt_domain::{
     event::{Change, Event, ReadTarget},
     id::{ConversationId, MessageId, UserId},
 };
-use receipt_fold_tests::runner::{self, check, histories_wanted};
+use receipt_fold_tests::runner::{check, histories_wanted};
 use receipt_model::{History, KindState, LogicalState, Model, Status, histories};
 use receipt_store::{Resources, Store, in_memory};
 use receipt_tests::{
@@ -221,8 +221,7 @@ fn r1_one_conversation_alone_is_as_in_the_whole_log() {
 /// As where the log has lost its beginning, and a snapshot holds what came of it.
 #[test]
 fn r1_after_a_state_one_conversation_is_as_in_the_whole_log() {
-    let seed = runner::seed();
-    println!("cuts by RECEIPT_SEED={seed}");
+    let seed = receipt_test_seed::seed();
     let resources = Resources::new(1 << 20, 1 << 20);
     check("conversations after a state", histories_wanted(300), &histories(), |history| {
         // The same one for a history that is tried again, as when it is shrunk.

@@ -26,12 +26,10 @@ impl Opened {
     pub(crate) fn holds_data_dir(&self) -> bool {
         self.dir.is_some()
     }
-}
 
-impl Opened {
     /// A copy that was made of the log of a data directory.
     pub(crate) fn of_scratch(log: Log, dir: DataDir) -> Self {
-        Self { log, _dir: Some(dir) }
+        Self { log, dir: Some(dir) }
     }
 }
 

@@ -244,7 +244,7 @@ fn readers(
                 see("a time mark covers at its bound", until_ms == message.sent_at_ms);
                 see("a time mark covers what comes after it", read.arrival_ms < message.log_time_ms);
             }
-            let within = read.at_ms / 1000 == message.sent_at_ms / 1000 && message.sent_at_ms % 1000 != 0;
+            let within = read.at_ms / 1000 == message.sent_at_ms / 1000 && !message.sent_at_ms.is_multiple_of(1000);
             see("read within the second it was sent in", within);
         }
         for read in reads.iter().filter(|read| *read.reader == stay.user) {

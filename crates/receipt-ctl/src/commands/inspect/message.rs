@@ -112,7 +112,7 @@ fn name(what: &What) -> &'static str {
         What::RecallRepeated => "RECALLED_AGAIN",
         What::RecalledInVain(_) => "RECALL_REFUSED",
         What::Dismissed => "GROUP_DISMISSED",
-        What::Read { before_s: None, .. } => "READ",
+        What::Read { before_ms: None, .. } => "READ",
         What::Read { .. } => "READ_EARLIER",
         What::ReadInVain { .. } => "READ_WITHOUT_EFFECT",
         What::Left { .. } => "LEFT",

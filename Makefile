@@ -79,10 +79,12 @@ test: lint build clients kafka-libs producers object-store $(NEXTEST) ## Everyth
 	'$(BIN)/with-broker' $(MAKE) test-engine
 
 # On whichever engine RECEIPT_KAFKA says: what goes through a log. The rest has none, or a broker of its own.
+ON_A_LOG := binary(api) + binary(e2e) + (binary(crash) - test(broker) - test(slow)) \
+  + ((binary(log) + binary(it)) & test(/append::|read::|projector::/))
+
 .PHONY: test-engine
 test-engine: $(NEXTEST)
-	'$(NEXTEST)' nextest run $(CARGO_FLAGS) --filterset 'binary(api) + binary(e2e) \
-	  + (binary(crash) - test(broker) - test(slow)) + ((binary(log) + binary(it)) & test(/append::|read::|projector::/))'
+	'$(NEXTEST)' nextest run $(CARGO_FLAGS) --filterset '$(ON_A_LOG)'
 
 .PHONY: build
 build: deps ## Build receiptd and receiptctl into the cache folder.

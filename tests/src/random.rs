@@ -13,6 +13,13 @@ impl Random {
         Self(seed)
     }
 
+    /// One that follows from how many records the two topics of a history have: the same one for a history that is tried
+    /// again.
+    #[must_use]
+    pub fn of_history([conversations, reads]: [usize; 2]) -> Self {
+        Self((conversations as u64) << 32 | reads as u64)
+    }
+
     /// One that no test's outcome depends on, such as which free port is taken.
     #[must_use]
     pub fn unseeded() -> Self {

@@ -129,8 +129,8 @@ fn at_100_random_moments_of_embedded_logs_the_state_is_the_models() {
     let runtime = Runtime::new().unwrap();
     check("states of the past", histories_wanted(10), &histories(), |history| {
         // The same ones for a history that is tried again, as when it is shrunk.
-        let records = [&history.conversations.len(), &history.reads.len()].map(|records| *records as u64);
-        as_the_model(&history, &runtime, &mut Random::new(records[0] << 32 | records[1]))
+        let mut random = Random::of_history([history.conversations.len(), history.reads.len()]);
+        as_the_model(&history, &runtime, &mut random)
     });
 }
 
@@ -253,9 +253,9 @@ fn as_the_model_from_snapshots(history: &History, runtime: &Runtime, random: &mu
 #[test]
 fn at_random_moments_of_trimmed_logs_the_state_is_the_models_or_the_moment_is_refused() {
     let runtime = Runtime::new().unwrap();
-    let seed = receipt_test_seed::seed();
     check("states of the past from snapshots", histories_wanted(20), &histories(), |history| {
-        as_the_model_from_snapshots(&history, &runtime, &mut Random::new(seed))
+        let mut random = Random::of_history([history.conversations.len(), history.reads.len()]);
+        as_the_model_from_snapshots(&history, &runtime, &mut random)
     });
 }
 

@@ -221,11 +221,10 @@ fn r1_one_conversation_alone_is_as_in_the_whole_log() {
 /// As where the log has lost its beginning, and a snapshot holds what came of it.
 #[test]
 fn r1_after_a_state_one_conversation_is_as_in_the_whole_log() {
-    let seed = receipt_test_seed::seed();
     let resources = Resources::new(1 << 20, 1 << 20);
     check("conversations after a state", histories_wanted(300), &histories(), |history| {
         // The same one for a history that is tried again, as when it is shrunk.
-        let mut random = Random::new(seed);
+        let mut random = Random::of_history([history.conversations.len(), history.reads.len()]);
         let cut = |random: &mut Random, of: usize| usize::try_from(random.below(of as u64 + 1)).unwrap();
         let cut = (cut(&mut random, history.conversations.len()), cut(&mut random, history.reads.len()));
         let dir = dir::temporary();

@@ -65,6 +65,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(receipt_test_seed::config())]
+
         #[test]
         fn rows_round_trip(key in arbitrary::number(), row in arbitrary::sweep(), damage in proof::damage()) {
             KEY.holds(&key, &damage);

@@ -148,13 +148,10 @@ impl View<'_> {
                 let from = Reader { read_at_s, ordinal };
                 self.readers(request, (number, position), Some(from), limit)?
             }
-            (MemberFilter::Unread, None) => self.unread(request, None, limit)?,
-            (MemberFilter::Unread, Some(PageStart::Unread { ordinal })) => {
-                self.unread(request, Some(ordinal), limit)?
-            }
-            (MemberFilter::LeftUnread, None) => self.left_unread(request, None, limit)?,
-            (MemberFilter::LeftUnread, Some(PageStart::LeftUnread { ordinal })) => {
-                self.left_unread(request, Some(ordinal), limit)?
+            (MemberFilter::Unread | MemberFilter::LeftUnread, None) => self.without_read(request, None, limit)?,
+            (MemberFilter::Unread, Some(PageStart::Unread { ordinal }))
+            | (MemberFilter::LeftUnread, Some(PageStart::LeftUnread { ordinal })) => {
+                self.without_read(request, Some(ordinal), limit)?
             }
             (_, Some(_)) => return Ok(Err(PageError::ForeignToken)),
         };
@@ -194,30 +191,21 @@ impl View<'_> {
         Ok(readers.into_iter().map(PageStart::from).collect())
     }
 
-    fn unread(
+    /// Those who have not read it, members or left, as the request says.
+    fn without_read(
         &mut self,
-        PageRequest { conversation, message, asker, latest_first, .. }: &PageRequest<'_>,
+        PageRequest { conversation, message, asker, filter, latest_first, .. }: &PageRequest<'_>,
         from: Option<u32>,
         limit: usize,
     ) -> Result<Vec<PageStart>, StoreError> {
+        let left = *filter == MemberFilter::LeftUnread;
         let ordinals = self.ask(|queries| match queries.find(conversation, message, *asker)? {
+            Ok(found) if left => queries.left_unread(&found, from, *latest_first, limit),
             Ok(found) => queries.unread(&found, from, *latest_first, limit),
             Err(_) => Ok(Vec::new()),
         })?;
-        Ok(ordinals.into_iter().map(|ordinal| PageStart::Unread { ordinal }).collect())
-    }
-
-    fn left_unread(
-        &mut self,
-        PageRequest { conversation, message, asker, latest_first, .. }: &PageRequest<'_>,
-        from: Option<u32>,
-        limit: usize,
-    ) -> Result<Vec<PageStart>, StoreError> {
-        let ordinals = self.ask(|queries| match queries.find(conversation, message, *asker)? {
-            Ok(found) => queries.left_unread(&found, from, *latest_first, limit),
-            Err(_) => Ok(Vec::new()),
-        })?;
-        Ok(ordinals.into_iter().map(|ordinal| PageStart::LeftUnread { ordinal }).collect())
+        let start = |ordinal| if left { PageStart::LeftUnread { ordinal } } else { PageStart::Unread { ordinal } };
+        Ok(ordinals.into_iter().map(start).collect())
     }
 }
 

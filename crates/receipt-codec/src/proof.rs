@@ -122,7 +122,9 @@ impl<R: Debug + PartialEq> Value<R> {
         assert_eq!((self.decode)(&bytes).as_ref(), Ok(row));
         for other in (0..=u8::MAX).filter(|version| *version != bytes[0]) {
             let value: Vec<u8> = [&[other], &bytes[1..]].concat();
-            assert!((self.decode)(&value).is_err(), "version {other} was taken for version {}", bytes[0]);
+            // A version before may have had the same layout for this row.
+            let read = (self.decode)(&value);
+            assert!(read.is_err() || read.as_ref() == Ok(row), "version {other} was taken for version {}", bytes[0]);
         }
         (0..bytes.len()).for_each(|len| self.refuses(&bytes[..len]));
         self.refuses(&[&bytes[..], &[0]].concat());

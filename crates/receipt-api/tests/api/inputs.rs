@@ -167,7 +167,7 @@ async fn s26_s28_wrong_questions_for_lists_and_states_are_refused() {
             None,
         ),
         (v1::GetGroupMessageReadMemberListRequest { filter: 0, ..list.clone() }, FIELD, "filter", None),
-        (v1::GetGroupMessageReadMemberListRequest { filter: 3, ..list.clone() }, FIELD, "filter", None),
+        (v1::GetGroupMessageReadMemberListRequest { filter: 4, ..list.clone() }, FIELD, "filter", None),
         (v1::GetGroupMessageReadMemberListRequest { filter: -1, ..list.clone() }, FIELD, "filter", None),
         (v1::GetGroupMessageReadMemberListRequest { page_size: 1001, ..list.clone() }, LIMIT, "page_size", Some(1000)),
         (

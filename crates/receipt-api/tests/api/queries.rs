@@ -1,7 +1,11 @@
 //! Counts and states.
 
-use receipt_proto::v1::{
-    self, ReceiptError, conversation_event::Event as Kind, reader_state::State, receipt_result::Result as Answer,
+use receipt_domain::settings::Settings;
+use receipt_proto::{
+    timestamp_from_ms,
+    v1::{
+        self, ReceiptError, conversation_event::Event as Kind, reader_state::State, receipt_result::Result as Answer,
+    },
 };
 use tonic::Code;
 
@@ -39,10 +43,17 @@ async fn s24_s25_s40_each_message_has_its_own_answer() {
         message_id: "m".to_owned(),
         read_count: 1,
         unread_count: 1,
+        audience_count: 3,
+        kept_until: Some(timestamp_from_ms(START_MS + Settings::default().retention_ms)),
         ..Default::default()
     };
-    let peer =
-        v1::MessageReceipt { conversation_id: "p".to_owned(), read_count: 0, peer_id: "b".to_owned(), ..group.clone() };
+    let peer = v1::MessageReceipt {
+        conversation_id: "p".to_owned(),
+        read_count: 0,
+        audience_count: 1,
+        peer_id: "b".to_owned(),
+        ..group.clone()
+    };
     let answers: Vec<_> = counts.results.into_iter().map(|result| result.result).collect();
     let expected = [
         Some(Answer::Receipt(group.clone())),

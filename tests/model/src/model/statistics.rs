@@ -83,7 +83,7 @@ const EXPECTED: &[(&str, usize)] = &[
     ("a time mark far ahead of its record", 40),
     ("a time mark on a group", 100),
     ("both parties marked", 40),
-    ("a note to oneself", 50),
+    ("a note to oneself", 40),
     ("read within the second it was sent in", 100),
     // What is answered.
     ("outcome Pending", 400),

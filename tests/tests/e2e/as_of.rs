@@ -156,12 +156,16 @@ async fn compare(how: &[&str], server: Option<&Server>, moment: &Moment, right: 
             "message_id": id,
             "read_count": receipt.read_count,
             "unread_count": receipt.unread_count,
+            "audience_count": receipt.audience_count,
+            "read_left_count": receipt.read_left_count,
+            "kept_until": result["receipt"]["kept_until"],
             "recalled": false,
             "peer_id": receipt.peer_id,
             "is_peer_read": receipt.is_peer_read,
             "peer_read_at": receipt.peer_read_at.map(|time| time.to_string()),
         });
         assert_eq!(result["receipt"], expected, "{at}");
+        assert!(result["receipt"]["kept_until"].is_string(), "{at}");
     }
     let message = right.messages().last().expect("a message was sent by then");
     let (_, answer) = right.receipt(message);

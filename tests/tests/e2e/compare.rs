@@ -161,6 +161,12 @@ fn produce(jobs: &mpsc::Sender<Job>, sample: Sample) -> BTreeMap<&'static str, u
     totals
 }
 
+/// A receipt without when it expires, which the data sets do not say: by when they were imported.
+pub(crate) fn without_kept_until(receipt: &v1::MessageReceipt) -> v1::MessageReceipt {
+    assert!(receipt.kept_until.is_some(), "S24: {receipt:?}");
+    v1::MessageReceipt { kept_until: None, ..receipt.clone() }
+}
+
 /// A message's receipt, and its lists if it is of the sample.
 fn expected(
     conversation: &Conversation,
@@ -214,6 +220,10 @@ async fn counts(mut client: Receipts, expected: Vec<v1::MessageReceipt>) -> Repo
         let of = format!("{} {}", message.conversation_id, message.message_id);
         let result = Some(receipt_result::Result::Receipt(expected));
         let expected = v1::ReceiptResult { message: Some(message), result };
+        let mut got = got;
+        if let Some(receipt_result::Result::Receipt(receipt)) = &mut got.result {
+            *receipt = without_kept_until(receipt);
+        }
         if got != expected {
             report.differs(&of, &told(&expected), &told(&got));
         }

@@ -78,9 +78,18 @@ async fn a_session_of_receiptctl() {
     let receipts = format!("receipts team m1 team m2 team m3 team m9 --user alice {after}");
     let receipts = ctl.json_with_an_error(&receipts).await;
     let results = &receipts["results"];
-    let m1 =
-        json!({ "conversation_id": "team", "message_id": "m1", "read_count": 2, "unread_count": 1, "recalled": false });
+    let m1 = json!({
+        "conversation_id": "team",
+        "message_id": "m1",
+        "read_count": 2,
+        "unread_count": 1,
+        "audience_count": 3,
+        "read_left_count": 0,
+        "kept_until": results[0]["receipt"]["kept_until"],
+        "recalled": false,
+    });
     assert_eq!(results[0]["receipt"], m1);
+    assert!(m1["kept_until"].is_string());
     assert_eq!(results[1]["receipt"]["read_count"], 1);
     assert_eq!((&results[2]["error"], &results[3]["error"]), (&json!("NOT_REQUESTED"), &json!("NOT_FOUND")));
     let others = ctl.json_with_an_error("receipts team m1 --user bob").await;

@@ -194,7 +194,7 @@ async fn a_sealed_partition_is_mended_by_a_rebuild_while_the_others_serve() {
     let server = Server::start_unchecked(&dir, "127.0.0.1:0", &[]).await;
     assert_eq!(server.health().await, ServingStatus::NotServing);
     let partitions = server.receipt_partitions().await;
-    assert!(partitions[1].sealed.contains("RocksDB"), "{:?}", partitions[1]);
+    assert!(partitions[1].sealed.contains("CURRENT is damaged"), "{:?}", partitions[1]);
     let output = live(&server, "verify", &[]).await;
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), &json["equal"]), (Some(1), &false.into()), "{json}");

@@ -6,6 +6,8 @@
 //! - a latest read time of a one-to-one conversation that is later: more messages are looked at, with the same outcome;
 //! - how many leaves a message has applied, where those in between are of nobody who is to read it, or who had read it:
 //!   the number of those who left unread is compared to the log's end, and stays what it is;
+//! - how far a pass over a group's messages is that counts its leaves: it is work still to be done. Where it is altered, a
+//!   sender may be notified of a leave late or not at all; what a query answers is right without it;
 //! - a mark up to a time in a group, or of someone else than the two: it never covers anything;
 //! - what has expired, before and after: neither the fold nor a query looks at it, and log time does not go back;
 //! - the name of the log for people, in the identity; and receipts ever counted, once a message has expired;
@@ -138,7 +140,7 @@ fn names(found: &Comparison, kind: Kind) -> bool {
 fn may_stay(history: &History, kind: Kind, key: &[u8], before: &[u8], after: &[u8], log_time_ms: u64) -> bool {
     let expired = |value| expiry::is_expired(&history.settings, log_time_ms, key, value).unwrap();
     match kind {
-        Kind::Identity | Kind::Cursor | Kind::Conversation | Kind::Message | Kind::TimeMark => true,
+        Kind::Identity | Kind::Cursor | Kind::Conversation | Kind::Message | Kind::Sweep | Kind::TimeMark => true,
         // Verify folds up to the offsets that the state says, whichever those are.
         Kind::Progress => true,
         // Some of a user's memberships may have expired, and not all.

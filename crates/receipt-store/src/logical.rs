@@ -146,15 +146,15 @@ impl<'a, O: Fn() -> ReadOptions> Logical<'a, O> {
         Ok(())
     }
 
-    /// A mark that may still cover a message. What came before its conversation was known to be a group, or another
-    /// pair's, is only there until it expires.
+    /// A mark that may still cover a message. What came before its conversation was known to be a group, another pair's, or
+    /// a note to oneself, is only there until it expires.
     fn time_mark(&self, key: &[u8], value: &[u8], sink: &mut impl FnMut(Entry<'_>)) -> Result<(), StoreError> {
         let (id, reader, (up_to_ms, _)) = time_mark::decode_key(key)?;
         let found = self.db.get_pinned_opt(conversation::key(&id), &(self.options)())?;
         let may_cover = match found.map(|value| conversation::decode(&value)).transpose()?.map(|row| row.kind) {
             None => true,
             Some(state::Kind::Group(_)) => false,
-            Some(state::Kind::OneToOne(two)) => two.ordinal(&reader).is_some(),
+            Some(state::Kind::OneToOne(two)) => two.ordinal(&reader).is_some() && !two.is_note(),
         };
         if may_cover {
             put(&time_mark::key(&id, &reader, (up_to_ms, 0)), value, sink);

@@ -25,8 +25,10 @@ pub(super) fn check(rows: &Rows) {
         read_set(rows, *key, message, chunks);
         let stub = rows.set.stubs.get(&(key.0, message.id.clone())).ok().flatten().expect("a stub");
         assert_eq!((stub.position, stub.log_time_ms, stub.asks), (key.1, message.log_time_ms, true));
-        if let (Kind::OneToOne(_), Audience::Listed(peer)) = (&conversation.kind, &message.audience) {
-            let is_unread = unread.contains(&(key.0, peer[0], (message.occurred_at_ms, key.1)));
+        if let (Kind::OneToOne(_), Audience::Listed(peer)) = (&conversation.kind, &message.audience)
+            && let Some(peer) = peer.first()
+        {
+            let is_unread = unread.contains(&(key.0, *peer, (message.occurred_at_ms, key.1)));
             assert_eq!(is_unread, message.readers.count() == 0, "message {key:?} among the unread");
         }
     }

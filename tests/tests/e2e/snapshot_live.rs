@@ -64,7 +64,7 @@ async fn a_receiptd_that_serves_takes_snapshots_and_trims_its_log_behind_them() 
     // Whatever is wrong with a store, it comes back while the others serve.
     fs::write(dir.path().join("receipts/1/CURRENT"), "MANIFEST-999999\n").unwrap();
     let server = Server::start_unchecked(&dir, "127.0.0.1:0", &flags).await;
-    assert!(server.receipt_partitions().await[1].sealed.contains("RocksDB"));
+    assert!(server.receipt_partitions().await[1].sealed.contains("CURRENT is damaged"));
     let rebuilt = ctl::json(&ctl::run(&server, &["replay", "rebuild", "--partition", "1", "--json"]).await);
     assert_eq!(rebuilt["partitions"].as_array().map(Vec::len), Some(1), "{rebuilt}");
     let partitions = server.folded(FOLD_MAX).await;

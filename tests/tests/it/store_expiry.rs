@@ -87,7 +87,7 @@ impl Partition {
 }
 
 /// Rows of a store with something of each kind, before anything is expired.
-const ALL: [(Kind, usize); 15] = [
+const ALL: [(Kind, usize); 16] = [
     (Kind::Identity, 1),
     (Kind::Progress, 1),
     (Kind::Conversation, 2),
@@ -95,6 +95,7 @@ const ALL: [(Kind, usize); 15] = [
     (Kind::Member, 5),
     (Kind::Active, 1),
     (Kind::Leave, 1),
+    (Kind::Sweep, 1),
     (Kind::Stub, 3),
     (Kind::Message, 3),
     (Kind::ReadChunk, 1),

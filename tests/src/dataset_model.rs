@@ -10,7 +10,10 @@ use std::{
 
 use prost_types::Timestamp;
 use receipt_ctl::dataset::{self, DataEvent, Kind};
-use receipt_proto::v1::{self, conversation_event::Event, message_sent::Audience, read_event::Target};
+use receipt_proto::{
+    timestamp_from_ms,
+    v1::{self, conversation_event::Event, message_sent::Audience, read_event::Target},
+};
 
 /// What one membership is to one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +50,8 @@ pub struct Message {
 pub struct Reader<'a> {
     /// Who.
     pub user: &'a str,
-    /// The earliest time, in seconds (S14, S18).
-    pub read_at_s: u64,
+    /// The earliest time, in milliseconds: a whole second, but not before the message (S14, S18, S20).
+    pub read_at_ms: u64,
     /// Whether the membership that was in the audience has ended (S4, S5).
     pub left: bool,
 }
@@ -108,13 +111,15 @@ impl Conversation {
         for (membership, state) in self.memberships.iter().zip(&message.states) {
             let (user, left) = (membership.user.as_str(), membership.left);
             match state {
-                State::Read { at_s } => read.push(Reader { user, read_at_s: *at_s, left }),
+                State::Read { at_s } => {
+                    read.push(Reader { user, read_at_ms: (*at_s * 1000).max(message.sent_ms), left })
+                }
                 State::Unread if !left => unread.push(user),
                 State::Unread | State::NotInAudience => {}
             }
         }
         // The sort is stable: within one second the order of memberships stays.
-        read.sort_by_key(|reader| reader.read_at_s);
+        read.sort_by_key(|reader| reader.read_at_ms);
         Answer { read, unread }
     }
 
@@ -135,7 +140,7 @@ impl Conversation {
             let peer = self.memberships.iter().find(|party| party.user != message.sender).unwrap();
             receipt.peer_id.clone_from(&peer.user);
             receipt.is_peer_read = !answer.read.is_empty();
-            receipt.peer_read_at = answer.read.first().map(|reader| seconds(reader.read_at_s));
+            receipt.peer_read_at = answer.read.first().map(|reader| timestamp_from_ms(reader.read_at_ms));
         }
         (receipt, answer)
     }
@@ -234,12 +239,6 @@ fn read_one(message: &mut Message, stays: &[usize], read_ms: u64) {
             Some(State::NotInAudience) | None => {}
         }
     }
-}
-
-/// A read time as the contract has it.
-#[must_use]
-pub fn seconds(s: u64) -> Timestamp {
-    Timestamp { seconds: s.try_into().unwrap(), nanos: 0 }
 }
 
 fn milliseconds(time: Option<&Timestamp>) -> u64 {

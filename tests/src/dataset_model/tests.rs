@@ -24,7 +24,7 @@ fn told(conversation: &Conversation, index: usize) -> String {
     let ten = 1_072_915_200 + 600 * 60;
     let read = answer.read.iter().map(|reader| {
         let star = if reader.left { "*" } else { "" };
-        format!("{}{star}@{}", reader.user, (reader.read_at_s - ten) / 60)
+        format!("{}{star}@{}", reader.user, (reader.read_at_ms / 1000 - ten) / 60)
     });
     format!("{} | {}", read.collect::<Vec<_>>().join(" "), answer.unread.join(" "))
 }
@@ -71,8 +71,8 @@ fn s20_one_to_one_reads_are_not_before_their_messages() {
     let conversation = of(Kind::CollegeMsg, "1\t2\t100\n2\t1\t90\n1\t2\t95\n");
     let receipts: Vec<_> = conversation.messages().iter().map(|m| conversation.receipt(m).0).collect();
     // m1 was sent at 100 and read by 2 at 90; m2 was sent at 90 and read at 95; m3 is not read.
-    assert_eq!(receipts[0].peer_read_at, Some(seconds(100)));
-    assert_eq!(receipts[1].peer_read_at, Some(seconds(95)));
+    assert_eq!(receipts[0].peer_read_at, Some(timestamp_from_ms(100_000)));
+    assert_eq!(receipts[1].peer_read_at, Some(timestamp_from_ms(95_000)));
     assert_eq!((receipts[1].peer_id.as_str(), receipts[1].read_count, receipts[1].unread_count), ("1", 1, 0));
     assert_eq!((receipts[2].is_peer_read, receipts[2].peer_read_at, receipts[2].unread_count), (false, None, 1));
 }

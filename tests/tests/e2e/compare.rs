@@ -7,9 +7,12 @@ use std::{
 };
 
 use receipt_ctl::dataset::Kind;
-use receipt_proto::v1::{self, receipt_result};
+use receipt_proto::{
+    timestamp_from_ms,
+    v1::{self, receipt_result},
+};
 use receipt_tests::{
-    dataset_model::{self, Conversation, Message, seconds},
+    dataset_model::{self, Conversation, Message},
     random::Random,
     server::{Receipts, Server},
 };
@@ -180,7 +183,7 @@ fn expected(
     }
     let read = answer.read.iter().map(|reader| v1::ReadMember {
         user_id: reader.user.to_owned(),
-        read_at: Some(seconds(reader.read_at_s)),
+        read_at: Some(timestamp_from_ms(reader.read_at_ms)),
         left: reader.left,
     });
     let unread =

@@ -204,10 +204,10 @@ impl KafkaReader {
             && code == Code::AutoOffsetReset
         {
             // The brokers or librdkafka did not find the position, which is within the partition now: it was trimmed up to
-            // there, or truncated, and may have grown again. The last record tells.
+            // there, or truncated, and may have grown again. The last record tells. Who has read none starts again.
             if self.anchor.is_reading_back() && self.anchor.offset().is_some_and(|last| last < start) {
                 self.anchor.give_up();
-            } else if !self.anchor.read_back() && position > 0 {
+            } else if !self.anchor.read_back() && self.anchor.offset().is_some() {
                 return Err(self.truncated(format!("offset {position} was past the end")));
             }
         }

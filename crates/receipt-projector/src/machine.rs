@@ -31,6 +31,8 @@ use crate::{
 const NEVER: Offsets = Offsets { conversations: u64::MAX, reads: u64::MAX };
 /// How far log time may lag the clock before a tick is appended.
 const TICK_LAG_MAX_MS: u64 = 3_600_000;
+/// While records come, the least time between two slices of messages that are brought up to date with their leaves.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// When to look again for records that the log has and has not given yet.
 const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
 
@@ -62,6 +64,8 @@ pub(crate) struct Machine {
     ticked: u64,
     /// When messages are next to be brought up to date with their group's leave log.
     sweep_in: Duration,
+    /// When the last slice of that was taken.
+    swept: Instant,
     runtime: Handle,
 }
 
@@ -86,7 +90,8 @@ impl Machine {
             follows: false,
         };
         let sweep_in = Duration::MAX;
-        let mut machine = Self { folding: None, live, home, clock, ticked: 0, sweep_in, runtime };
+        let swept = Instant::now();
+        let mut machine = Self { folding: None, live, home, clock, ticked: 0, sweep_in, swept, runtime };
         if let Err(error) = store.and_then(|store| machine.fold(store)) {
             machine.sealed_by(&error);
         }
@@ -246,11 +251,16 @@ impl Projection for Machine {
             self.live.publish(position);
         }
         self.sweep_in = Duration::MAX;
-        if self.live.partition.serves().is_err() {
+        // While records come, a slice now and then: each waits for the log to have its deltas.
+        let is_too_soon = folded && self.swept.elapsed() < SWEEP_PAUSE;
+        if self.live.partition.serves().is_err() || is_too_soon {
             return Ok(folded);
         }
         Ok(match folding.sweep(&mut self.live, stopped)? {
-            Swept::Slice => true,
+            Swept::Slice => {
+                self.swept = Instant::now();
+                true
+            }
             Swept::Later(wait) => {
                 self.sweep_in = wait;
                 folded

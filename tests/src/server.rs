@@ -1,7 +1,7 @@
 //! The real receiptd as a child process, on a data directory that goes with the test.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::PathBuf,
@@ -193,6 +193,18 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The names of its threads.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn threads(&self) -> Vec<String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
+        // A thread may end meanwhile.
+        let names = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+        names.map(|name| name.trim_end().to_owned()).collect()
     }
 
     /// Ends it in the middle of what it does, as a crash would.

@@ -10,9 +10,12 @@ use receipt_domain::inbox::InboxProgress;
 use receipt_log::{ErrorKind, Log, LogError, Topic};
 use receipt_projector::{Done, Phase, ProjectorError, Requests, Unserved};
 use receipt_store::{InboxStore, StoreError};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 
-use crate::{subscription::SubscribeError, wakeups::Wakeups};
+use crate::{arrivals::Arrivals, subscription::SubscribeError, wakeups::Wakeups};
 
 /// When to ask a log again that did not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -36,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) wakeups: Wakeups,
     pub(crate) requests: Requests<Checkpoint>,
     pub(crate) state: watch::Sender<State>,
+    /// Held while the log is asked, so that of all streams one at a time does.
+    pub(crate) arrivals: Mutex<Arrivals>,
 }
 
 /// A partition of the inbox projection. Cheap to clone.
@@ -115,8 +120,15 @@ impl Inbox {
         if offset >= progress.offset || settings.keeps(log_time_ms, now_ms) {
             return Ok(false);
         }
-        let arrival_ms = self.first_delta(offset).await?.ok().flatten();
-        Ok(arrival_ms.is_none_or(|arrival_ms| !settings.keeps(arrival_ms, now_ms)))
+        let keeps = |arrival_ms| settings.keeps(arrival_ms, now_ms);
+        let mut arrivals = self.0.arrivals.lock().await;
+        if let Some(expired) = arrivals.has_expired(offset, keeps) {
+            return Ok(expired);
+        }
+        // What was trimmed, or has no time, is as old as can be.
+        let arrival_ms = self.first_delta(offset).await?.ok().flatten().unwrap_or_default();
+        arrivals.learn(offset, arrival_ms, keeps);
+        Ok(!keeps(arrival_ms))
     }
 
     /// Waits until all before an offset is applied, no longer than until the deadline. `false`: the log itself ends before
@@ -129,7 +141,10 @@ impl Inbox {
         let reached = state.wait_for(|state| state.applied_offset >= offset || state.phase != Phase::Serving);
         let ends_before = async {
             loop {
-                match self.first_delta(offset).await {
+                let asking = self.0.arrivals.lock().await;
+                let found = self.first_delta(offset).await;
+                drop(asking);
+                match found {
                     Ok(Err(LogError::PastEnd { .. })) => return Ok(()),
                     // It has it, and the inbox will.
                     Ok(_) => std::future::pending().await,

@@ -3,6 +3,7 @@
 //! A subscription is a cursor and a wake-up. It reads what is after its cursor, tells it, and moves on, so a slow client
 //! costs nothing and coalesces by itself, and live and resumed streams are the same code (S33 to S36).
 
+mod arrivals;
 mod cursor;
 mod inbox;
 mod machine;

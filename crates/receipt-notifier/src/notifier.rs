@@ -7,7 +7,10 @@ use receipt_domain::settings::Settings;
 use receipt_log::Log;
 use receipt_projector::{Phase, ProjectorError, Requests, settle, spawn};
 use receipt_store::{InboxStore, Resources};
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, watch},
+};
 
 use crate::{
     inbox::{Inbox, Shared, State},
@@ -91,6 +94,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
         wakeups: Wakeups::default(),
         requests: Requests::default(),
         state,
+        arrivals: Mutex::default(),
     }));
     let machine = store.and_then(|store| Machine::new(log, store, inbox.clone()));
     match machine {

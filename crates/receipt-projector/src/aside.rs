@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     error::ProjectorError,
-    partition::{Offsets, Partition},
+    partition::{Offsets, Partition, Phase},
     replay::{self, Replay},
     seed::{Bootstrap, look_at_start},
     verified::Verified,
@@ -158,7 +158,8 @@ impl Aside<'_> {
     }
 
     /// Folds a partition anew, beside the live one that goes on folding and answering, and puts it in its place. Tells up
-    /// to where it was folded then. A partition that is sealed goes on with it, where that is what was wrong.
+    /// to where it was folded then. A partition that is sealed goes on with it, where that is what was wrong, and serves before
+    /// this returns.
     ///
     /// # Errors
     /// [`ProjectorError::Stopped`] when it was: the same call goes on; else if log or store fail, and the live one stays.
@@ -184,7 +185,12 @@ impl Aside<'_> {
         let place = self.dir.join(number.to_string());
         let applied = partition.exchange(&place)?;
         told(applied.records());
-        Ok(applied)
+        // One that was sealed serves again once the log is known to follow on from its new state (R7).
+        match self.runtime.block_on(partition.settled()) {
+            Phase::Sealed(why) => Err(ProjectorError::Sealed(why)),
+            Phase::Stopped => Err(ProjectorError::Stopped),
+            Phase::CatchingUp | Phase::Serving => Ok(applied),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod error;
 pub mod facts;
 mod feed;
 mod folding;
+mod live;
 mod machine;
 mod moment;
 mod oldest;

@@ -6,20 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::{counter, gauge};
 use prost::Message;
 use receipt_codec::row::identity::Identity;
-use receipt_domain::{effects::Effects, event::Event, fold::Outcome, settings::Settings, working_set::WorkingSet};
-use receipt_log::{Clock, Log, NewRecord, StoredRecord, Topic};
+use receipt_domain::event::Event;
+use receipt_log::{Clock, Log, NewRecord, Topic};
 use receipt_proto::v1;
 use receipt_store::{Resources, Store, StoreError};
 use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
-    append::Appending,
-    dead_letter, deltas,
     error::ProjectorError,
-    folding::{Ends, Folding, Swept},
+    folding::{Folding, Swept},
+    live::Live,
     partition::{Offsets, Partition, Phase, Request},
     replay::Replay,
     requests::answer,
@@ -27,8 +25,6 @@ use crate::{
     worker::{self, Idle, Projection},
 };
 
-/// Offsets that no partition reaches.
-const NEVER: Offsets = Offsets { conversations: u64::MAX, reads: u64::MAX };
 /// How far log time may lag the clock before a tick is appended.
 const TICK_LAG_MAX_MS: u64 = 3_600_000;
 /// While records come, the least time between two slices of messages that are brought up to date with their leaves.
@@ -79,16 +75,7 @@ impl Machine {
         clock: Clock,
         runtime: Handle,
     ) -> Self {
-        let live = Live {
-            log,
-            partition,
-            settings: home.identity.settings,
-            dead_letters: Vec::new(),
-            serve_from: NEVER,
-            log_time_at_end_ms: 0,
-            told: Offsets::default(),
-            follows: false,
-        };
+        let live = Live::new(log, partition, home.identity.settings);
         let sweep_in = Duration::MAX;
         let swept = Instant::now();
         let mut machine = Self { folding: None, live, home, clock, ticked: 0, sweep_in, swept, runtime };
@@ -100,18 +87,10 @@ impl Machine {
 
     /// Folds on from where a store is, and serves once it is where the log ends now (R2).
     fn fold(&mut self, store: Store) -> Result<(), ProjectorError> {
-        let (number, log) = (self.live.partition.number(), &self.live.log);
-        let serve_from = Offsets {
-            conversations: log.end_offset(Topic::Conversations, number),
-            reads: log.end_offset(Topic::Reads, number),
-        };
-        let folding = Folding::new(log.clone(), store, number, None)?;
-        self.live.serve_from = serve_from;
-        self.live.log_time_at_end_ms = log_time_at_ms(log, number, serve_from.conversations);
-        self.live.dead_letters.clear();
+        let serve_from = self.live.end();
+        let folding = Folding::new(self.live.log.clone(), store, self.live.partition.number(), None)?;
         self.ticked = 0;
-        self.live.follows = folding.follows();
-        self.live.publish(folding.applied());
+        self.live.restart(serve_from, folding.applied(), folding.follows());
         self.folding = Some(folding);
         Ok(())
     }
@@ -245,11 +224,7 @@ impl Projection for Machine {
         let Some(folding) = &mut self.folding else { return Err(self.sealed()) };
         let folded = folding.batch(&mut self.live, stopped)?;
         // Past the last record there may be what is none: it is that far then, too, or who waits for it waits for ever.
-        let (position, follows) = (folding.position(), folding.follows());
-        if position != self.live.told || follows != self.live.follows {
-            self.live.follows = follows;
-            self.live.publish(position);
-        }
+        self.live.is_at(folding.position(), folding.follows());
         self.sweep_in = Duration::MAX;
         // While records come, a slice now and then: each waits for the log to have its deltas.
         let is_too_soon = folded && self.swept.elapsed() < SWEEP_PAUSE;
@@ -327,102 +302,6 @@ impl Projection for Machine {
         }
         self.live.partition.ended(phase);
     }
-}
-
-/// The ends of a partition that serves.
-struct Live {
-    log: Log,
-    partition: Partition,
-    dead_letters: Vec<NewRecord>,
-    settings: Settings,
-    /// The log's ends when it started: it serves once it is there (R2).
-    serve_from: Offsets,
-    /// Log time there, at least; 0 once it serves. What is forgotten by then is notified to nobody (S30).
-    log_time_at_end_ms: u64,
-    /// How far was last told.
-    told: Offsets,
-    /// Whether the log was last known to have what was applied before it.
-    follows: bool,
-}
-
-impl Ends for Live {
-    fn folded(&mut self, topic: Topic, record: &StoredRecord, outcome: &Outcome) {
-        let number = self.partition.number();
-        if topic == Topic::Conversations {
-            self.partition.0.verdicts.remember(record.offset, outcome);
-        }
-        if let Outcome::Rejected(why) = outcome {
-            tracing::debug!(topic = topic.name(), partition = number, offset = record.offset, %why, "dead letter");
-            self.dead_letters.push(dead_letter::of(topic, number, record, why));
-        }
-    }
-
-    /// It is in the log before the rows are written.
-    fn follows(
-        &mut self,
-        effects: Effects,
-        rows: &WorkingSet,
-        holds: Offsets,
-        stopped: &watch::Receiver<bool>,
-    ) -> Result<(), ProjectorError> {
-        let (number, deltas) = (self.partition.number(), effects.deltas(rows, &self.settings, self.log_time_at_end_ms));
-        let count_of_deltas = deltas.len();
-        let mut appending = Appending::new(&self.log, stopped);
-        deltas::append(&mut appending, &self.log, number, holds, deltas)?;
-        for letter in std::mem::take(&mut self.dead_letters) {
-            appending.add(Topic::DeadLetter, number, letter)?;
-        }
-        appending.append()?;
-        count(&effects, count_of_deltas);
-        Ok(())
-    }
-
-    fn paused(&mut self, applied: Offsets) {
-        self.publish(applied);
-    }
-}
-
-impl Live {
-    /// Tells how far the state is, and whether it serves.
-    fn publish(&mut self, applied: Offsets) {
-        self.told = applied;
-        let serves = applied.include(&self.serve_from) && self.follows;
-        if serves {
-            self.log_time_at_end_ms = 0;
-        }
-        self.partition.0.state.send_modify(|state| {
-            state.applied = applied;
-            if serves && state.phase == Phase::CatchingUp {
-                state.phase = Phase::Serving;
-            }
-        });
-        let number = self.partition.number();
-        for (topic, applied) in [(Topic::Conversations, applied.conversations), (Topic::Reads, applied.reads)] {
-            let partition = number.to_string();
-            let lag = self.log.end_offset(topic, number).saturating_sub(applied);
-            // Exact below 2^53 records, and only for people to look at.
-            #[allow(clippy::cast_precision_loss)]
-            gauge!("receiptd_lag_records", "topic" => topic.name(), "partition" => partition).set(lag as f64);
-        }
-    }
-}
-
-fn count(Effects { counters, .. }: &Effects, deltas: usize) {
-    counter!("receiptd_records_applied_total").increment(counters.applied);
-    counter!("receiptd_events_repeated_total").increment(counters.repeated);
-    counter!("receiptd_dead_letters_total").increment(counters.rejected);
-    counter!("receiptd_messages_not_allowed_by_policy_total").increment(counters.not_allowed_by_policy);
-    counter!("receiptd_up_to_time_on_group_total").increment(counters.up_to_time_on_group);
-    counter!("receiptd_deltas_total").increment(deltas as u64);
-}
-
-/// Log time where receipts.conversations ends at this offset, at least: by its last records, as the embedded log's
-/// timestamps never fall. 0 where they cannot be read.
-fn log_time_at_ms(log: &Log, partition: u32, end: u64) -> u64 {
-    const RECORDS: u32 = 8;
-    let from = end.saturating_sub(RECORDS.into()).max(log.start_offset(Topic::Conversations, partition));
-    let records = log.read(Topic::Conversations, partition, from, RECORDS as usize, usize::MAX).unwrap_or_default();
-    records.iter().filter_map(|record| record.timestamp_ms).max().unwrap_or_default()
 }
 
 fn tick() -> NewRecord {

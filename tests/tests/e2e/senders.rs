@@ -10,7 +10,7 @@ use receipt_ctl::dataset::Kind;
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
 use receipt_proto::v1::{self, receipt_result};
 use receipt_tests::{
-    dataset_model,
+    dataset_model, events,
     poll::until,
     server::{DataDir, Receipts, Server},
 };
@@ -40,6 +40,42 @@ async fn every_sender_of_the_real_conversations_is_told_what_is_true() {
     for (kind, _, receipts) in import::DATA_SETS {
         everyone_is_told(kind, receipts).await;
     }
+}
+
+/// S34: streams that were opened before anything happened ask together what they may have missed, not each for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_streams_of_a_quiet_partition_do_not_each_read_the_log() {
+    const STREAMS: usize = 300;
+    // On Kafka, readings of one partition at the same time have a consumer each, which keeps its thread.
+    const READING_MAX: usize = 8;
+    let server = Server::start(&DataDir::new(), &[]).await;
+    let users: Vec<String> = (0..STREAMS).map(|n| format!("u{n}")).collect();
+    let listeners: Vec<_> = users.iter().map(|user| Listener::start(server.receipts(), user.clone())).collect();
+    until("every stream's first response", OPEN_MAX, async || {
+        listeners.iter().all(|listener| listener.told.lock().unwrap().responses > 0).then_some(())
+    })
+    .await;
+    let reading = || server.threads().iter().filter(|name| *name == "kafka-serve").count();
+    let before = reading();
+    let mut events = vec![events::group_created("team", "work", &users)];
+    events.extend(users.iter().map(|user| events::sent_to_all("team", &format!("of-{user}"), user)));
+    let request = v1::PublishConversationEventsRequest { events, wait: true };
+    server.receipts().publish_conversation_events(request).await.unwrap();
+    let newest = v1::mark_conversation_read_request::UpTo::MessageId(format!("of-u{}", STREAMS - 1));
+    let request = v1::MarkConversationReadRequest {
+        user_id: "u0".into(),
+        conversation_id: "team".into(),
+        up_to: Some(newest),
+        wait: true,
+    };
+    server.receipts().mark_conversation_read(request).await.unwrap();
+    until("every sender but the reader is told", LAST_WORD_MAX, async || {
+        let told = listeners.iter().filter(|listener| listener.told.lock().unwrap().deltas > 0).count();
+        (told == STREAMS - 1).then_some(())
+    })
+    .await;
+    let after = reading();
+    assert!(after <= before + READING_MAX, "{after} consumers read the log, and {before} before");
 }
 
 async fn everyone_is_told(kind: Kind, receipts: u64) {

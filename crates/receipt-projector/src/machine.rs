@@ -27,7 +27,8 @@ use crate::{
 
 /// How far log time may lag the clock before a tick is appended.
 const TICK_LAG_MAX_MS: u64 = 3_600_000;
-/// While records come, the least time between two slices of messages that are brought up to date with their leaves.
+/// While records come, the time between two slices of messages that are brought up to date with their leaves, at least: where
+/// members leave all the time, slices of 10 ms take a sixth of the thread, and records the rest.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// When to look again for records that the log has and has not given yet.
 const ON_ITS_WAY_MAX: Duration = Duration::from_secs(10);
@@ -226,7 +227,6 @@ impl Projection for Machine {
         // Past the last record there may be what is none: it is that far then, too, or who waits for it waits for ever.
         self.live.is_at(folding.position(), folding.follows());
         self.sweep_in = Duration::MAX;
-        // While records come, a slice now and then: each waits for the log to have its deltas.
         let is_too_soon = folded && self.swept.elapsed() < SWEEP_PAUSE;
         if self.live.partition.serves().is_err() || is_too_soon {
             return Ok(folded);

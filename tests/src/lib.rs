@@ -22,6 +22,7 @@ pub mod random;
 pub mod scenario;
 pub mod server;
 pub mod session;
+pub mod small_disk;
 pub mod tool;
 pub mod topics;
 pub mod walk;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::poll::until;
+use crate::{poll::until, small_disk::SmallDisk};
 
 /// How long a start may take, with all of a log folded again.
 const START_MAX: Duration = Duration::from_secs(120);
@@ -207,6 +207,14 @@ impl Server {
         names.map(|name| name.trim_end().to_owned()).collect()
     }
 
+    /// Waits until it has ended by itself; its exit code.
+    ///
+    /// # Panics
+    /// If it goes on.
+    pub async fn ended(mut self) -> Option<i32> {
+        until("receiptd ends by itself", END_MAX, async || self.child.try_wait().expect("its state")).await.code()
+    }
+
     /// Ends it in the middle of what it does, as a crash would.
     ///
     /// # Panics
@@ -238,7 +246,11 @@ impl Drop for Server {
 }
 
 fn receiptd(dir: &DataDir, listen: &str, flags: &[&str]) -> Command {
-    let mut command = Command::new(binary("receiptd"));
+    let receiptd = binary("receiptd");
+    let mut command = match &dir.disk {
+        Some(disk) => disk.enter(&receiptd),
+        None => Command::new(receiptd),
+    };
     // In the environment, so that a flag may say otherwise.
     command.env_clear().env("RECEIPTD_LISTEN", listen).arg("--data-dir").arg(dir.path()).args(flags);
     if let Some(servers) = dir.kafka() {
@@ -284,6 +296,7 @@ pub struct DataDir {
     dir: TempDir,
     /// Its receiptd runs on the log that its flags say, and not on the one that tests run on.
     by_flags: bool,
+    disk: Option<SmallDisk>,
 }
 
 impl DataDir {
@@ -294,7 +307,7 @@ impl DataDir {
     #[must_use]
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary directory"), by_flags: false }
+        Self { dir: tempfile::tempdir().expect("a temporary directory"), by_flags: false, disk: None }
     }
 
     /// An empty one, whose receiptd runs on the log that its flags say: without any, on the embedded one.
@@ -304,6 +317,27 @@ impl DataDir {
     #[must_use]
     pub fn by_flags() -> Self {
         Self { by_flags: true, ..Self::new() }
+    }
+
+    /// An empty one on a disk of its own, with so many MiB, whose receiptd runs on the embedded log.
+    ///
+    /// # Panics
+    /// If there can be no such disk.
+    #[must_use]
+    pub fn on_a_small_disk(mib: u64) -> Self {
+        let dir = Self::by_flags();
+        std::fs::create_dir(dir.path()).expect("a directory to mount it on");
+        let disk = SmallDisk::new(&dir.path(), mib);
+        Self { disk: Some(disk), ..dir }
+    }
+
+    /// The disk that it has for itself.
+    ///
+    /// # Panics
+    /// If it has none.
+    #[must_use]
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("a disk of its own")
     }
 
     /// The brokers that its receiptd runs on, if its flags do not say otherwise.

@@ -91,7 +91,8 @@ pub(crate) async fn list_partitions(
         Ok(receipts.chain(inboxes.iter().map(|inbox| inbox_status(&log, inbox))).collect())
     };
     let partitions = blocking(list).await?;
-    Ok(Response::new(v1::ListPartitionsResponse { partitions }))
+    let log_refuses = api.log.writes().borrow().why_not().unwrap_or_default().to_owned();
+    Ok(Response::new(v1::ListPartitionsResponse { partitions, log_refuses }))
 }
 
 fn status(log: &Log, partition: &Partition) -> v1::PartitionStatus {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use receipt_domain::working_set::{Needs, satisfied};
 use receipt_log::{Appended, Batch, Log};
 use receipt_notifier::Inbox;
@@ -11,8 +12,8 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tonic::Status;
 
 use crate::{
-    as_of::Asking, deadline::Deadline, error, panics, read_log, replays::Replays, serve::Context, snapshots::Snapshots,
-    streams::Streams, token::Positions,
+    as_of::Asking, calls::Kinds, deadline::Deadline, error, panics, read_log, replays::Replays, serve::Context,
+    snapshots::Snapshots, streams::Streams, token::Positions,
 };
 
 /// How long calls that wait may go on waiting once the server is to stop.
@@ -22,6 +23,11 @@ const STOPPING_GRACE: Duration = Duration::from_secs(1);
 pub(crate) enum NotReached {
     /// The deadline came first.
     Behind,
+    /// As many calls wait as may.
+    TooManyWait {
+        /// How many.
+        max: usize,
+    },
     /// It does not serve.
     Unserved(Unserved),
 }
@@ -34,6 +40,7 @@ pub(crate) struct Api {
     pub(crate) policy_appends: Arc<Mutex<()>>,
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) streams: Arc<Streams>,
+    calls: Kinds,
     pub(crate) replays: Replays,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
     /// A permit for each stream that reads the log.
@@ -46,13 +53,14 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(context: Context, stopping: watch::Receiver<bool>) -> Self {
-        let Context { log, partitions, inboxes, stream_limits, replay_dir, past, snapshots } = context;
+        let Context { log, partitions, inboxes, stream_limits, call_limits, replay_dir, past, snapshots, .. } = context;
         Self {
             log,
             partitions,
             policy_appends: Arc::default(),
             inboxes,
             streams: Streams::new(stream_limits),
+            calls: Kinds::new(call_limits),
             replays: Replays::new(replay_dir),
             snapshots,
             log_streams: Arc::new(Semaphore::new(read_log::STREAMS_MAX)),
@@ -82,9 +90,15 @@ impl Api {
     /// Waits until a partition serves a state that includes these offsets.
     pub(crate) async fn reached(&self, number: u32, offsets: Offsets, deadline: Deadline) -> Result<(), NotReached> {
         let partition = self.partition(number).map_err(NotReached::Unserved)?;
+        let mut reaching = std::pin::pin!(partition.reached(offsets));
+        if let Some(reached) = reaching.as_mut().now_or_never() {
+            return reached.map_err(NotReached::Unserved);
+        }
+        let waits = &self.calls.waits;
+        let _place = waits.begin().ok_or(NotReached::TooManyWait { max: waits.max() })?;
         tokio::select! {
             biased;
-            reached = tokio::time::timeout_at(deadline.instant(), partition.reached(offsets)) => match reached {
+            reached = tokio::time::timeout_at(deadline.instant(), reaching) => match reached {
                 Ok(reached) => reached.map_err(NotReached::Unserved),
                 Err(_) => Err(NotReached::Behind),
             },
@@ -117,10 +131,27 @@ impl Api {
 
     /// Appends, and waits for it no longer than the caller does.
     pub(crate) async fn append(&self, batches: Vec<Batch>, deadline: Deadline) -> Result<Vec<Vec<Appended>>, Status> {
+        let appends = &self.calls.appends;
+        let _place = appends.begin().ok_or_else(|| error::too_many_calls("append to the log", appends.max()))?;
         match tokio::time::timeout_at(deadline.instant(), self.log.append_many(batches)).await {
             Ok(appended) => appended.map_err(|error| error::log(&error)),
             Err(_) => Err(error::log_slow()),
         }
+    }
+
+    /// Runs what reads the state on a thread that may wait for the disk.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let reads = &self.calls.reads;
+        let place = reads.begin().ok_or_else(|| error::too_many_calls("read the state", reads.max()))?;
+        blocking(move || {
+            // Also of a call that its caller has given up.
+            let _place = place;
+            work()
+        })
+        .await
     }
 
     /// Returns when a call that waits must not wait any longer, as the server is to stop.

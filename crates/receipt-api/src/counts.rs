@@ -15,7 +15,7 @@ use receipt_store::{Store, StoreError, View};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    api::{self, Api, NotReached, blocking, gather},
+    api::{self, Api, NotReached, gather},
     deadline::Deadline,
     error,
     message::{asker, message_ref},
@@ -57,16 +57,17 @@ pub(crate) async fn get(
     let deadline = Deadline::of(&request);
     let mut asked = Asked::new(&api.log, request.into_inner())?;
     let parts = serving(api, std::mem::take(&mut asked.parts), &asked.positions, deadline).await?;
-    let (asked, answered) = blocking(move || {
-        let answered = parts.into_iter().filter_map(|(partition, part)| {
-            // Why it failed has been logged; the other partitions' messages are answered all the same.
-            let (answers, offsets) = api::ask(&partition, |view| part.ask(view, asked.asker.as_ref())).ok()?;
-            Some(Answered { partition: partition.number(), part, answers, offsets })
-        });
-        let answered: Vec<_> = answered.collect();
-        Ok((asked, answered))
-    })
-    .await?;
+    let (asked, answered) = api
+        .read(move || {
+            let answered = parts.into_iter().filter_map(|(partition, part)| {
+                // Why it failed has been logged; the other partitions' messages are answered all the same.
+                let (answers, offsets) = api::ask(&partition, |view| part.ask(view, asked.asker.as_ref())).ok()?;
+                Some(Answered { partition: partition.number(), part, answers, offsets })
+            });
+            let answered: Vec<_> = answered.collect();
+            Ok((asked, answered))
+        })
+        .await?;
     Ok(Response::new(asked.response(&api.log, answered)))
 }
 
@@ -130,7 +131,7 @@ async fn serving(
         match api.caught_up(number, positions, deadline).await {
             Ok(partition) => serving.push((partition, part)),
             Err(NotReached::Unserved(_)) => {}
-            Err(behind @ NotReached::Behind) => return Err(error::not_reached(number, &behind).into()),
+            Err(why) => return Err(error::not_reached(number, &why).into()),
         }
     }
     Ok(serving)

@@ -1,4 +1,4 @@
-//! Until when a call may wait (S29): the caller's deadline, or 5 s.
+//! Until when a call may wait (S29): the caller's deadline, or 5 s from the end of its body.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ const MARGIN_MAX: Duration = Duration::from_millis(100);
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// Of a request that arrives now.
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
-        let given = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
-        Self(Instant::now() + waiting(given))
+    /// The caller's own, of a request whose head arrives now.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let given = timeout(headers.get("grpc-timeout")?.to_str().ok()?)?;
+        Some(Self(Instant::now() + waiting(given)))
     }
 
-    /// Of a request, as [`Deadline::from_headers`] had it.
+    /// Of a request whose body is there: the caller's own, or one that begins now.
     pub(crate) fn of<T>(request: &Request<T>) -> Self {
         let set = request.extensions().get::<Self>().copied();
         set.unwrap_or_else(|| Self(Instant::now() + DEFAULT))
@@ -34,14 +34,9 @@ impl Deadline {
     }
 }
 
-fn waiting(given: Option<Duration>) -> Duration {
-    match given {
-        None => DEFAULT,
-        Some(given) => {
-            let given = given.min(MAX);
-            given - (given / 5).min(MARGIN_MAX)
-        }
-    }
+fn waiting(given: Duration) -> Duration {
+    let given = given.min(MAX);
+    given - (given / 5).min(MARGIN_MAX)
 }
 
 /// A `grpc-timeout`: up to 8 digits and a unit.
@@ -79,10 +74,9 @@ mod tests {
 
     #[test]
     fn s29_the_answer_comes_before_the_caller_gives_up() {
-        assert_eq!(waiting(None), Duration::from_secs(5));
-        assert_eq!(waiting(Some(Duration::from_millis(100))), Duration::from_millis(80));
-        assert_eq!(waiting(Some(Duration::from_secs(10))), Duration::from_millis(9900));
-        assert_eq!(waiting(Some(Duration::ZERO)), Duration::ZERO);
-        assert!(waiting(timeout("99999999H")) < MAX);
+        assert_eq!(waiting(Duration::from_millis(100)), Duration::from_millis(80));
+        assert_eq!(waiting(Duration::from_secs(10)), Duration::from_millis(9900));
+        assert_eq!(waiting(Duration::ZERO), Duration::ZERO);
+        assert!(waiting(timeout("99999999H").unwrap()) < MAX);
     }
 }

@@ -1,4 +1,5 @@
-//! What surrounds every call: its deadline, its metrics, and the errors that are found before a handler runs.
+//! What surrounds every call: its deadline, its metrics, the bounds of its body, and the errors that are found before a
+//! handler runs.
 
 use std::{
     convert::Infallible,
@@ -15,13 +16,20 @@ use tonic::{
     server::NamedService,
 };
 
-use crate::{deadline::Deadline, error, panics};
+use crate::{
+    bodies::{Bodies, ConnectionMemory},
+    deadline::Deadline,
+    error, panics,
+};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 
 /// A service with its surroundings.
 #[derive(Clone)]
-pub(crate) struct Edge<S>(pub(crate) S);
+pub(crate) struct Edge<S> {
+    pub(crate) service: S,
+    pub(crate) bodies: Bodies,
+}
 
 impl<S: NamedService> NamedService for Edge<S> {
     const NAME: &'static str = S::NAME;
@@ -37,17 +45,22 @@ where
     type Future = BoxFuture<Self::Response>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.service.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let start = Instant::now();
-        let deadline = Deadline::from_headers(request.headers());
-        request.extensions_mut().insert(deadline);
+        if let Some(deadline) = Deadline::from_headers(request.headers()) {
+            request.extensions_mut().insert(deadline);
+        }
         let path = request.uri().path();
         let method = path.rsplit_once('/').map_or(path, |(_, method)| method).to_owned();
-        let call = self.0.call(request);
+        let (head, body) = request.into_parts();
+        let memory = head.extensions.get::<Option<ConnectionMemory>>().and_then(Option::as_ref);
+        let (body, held) = self.bodies.limited(body, &method, memory);
+        let call = self.service.call(http::Request::from_parts(head, body));
         Box::pin(async move {
+            let _held = held;
             let response = match panics::caught(call).await {
                 Ok(response) => response?,
                 Err(panicked) => panicked.into_http(),

@@ -168,6 +168,31 @@ pub(crate) fn request_too_large() -> Status {
     problem.with("field", "request").with("limit", REQUEST_MAX_BYTES).into()
 }
 
+/// A list that has more entries than it may have, of a request that was not decoded.
+pub(crate) fn too_many_entries(field: &str, max: usize) -> Status {
+    let problem = format!("has more than {max} entries, at most {max} are allowed");
+    Problem::of_field(ErrorReason::LimitExceeded, field, &problem).with("limit", max).into()
+}
+
+/// A body that did not come in time.
+pub(crate) fn body_too_slow(max: Duration) -> Status {
+    let message =
+        format_args!("the request did not end within {} s of its beginning: nothing was done", max.as_secs_f64());
+    Problem::new(Code::DeadlineExceeded, ErrorReason::Overloaded, message).retry().into()
+}
+
+/// The bodies in flight have taken all memory that they may.
+pub(crate) fn no_memory_for_bodies() -> Status {
+    let message = "the requests in flight, of all or of this connection, have all the memory that they may have";
+    Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, message).retry().into()
+}
+
+/// As many calls of a kind as there may be are under way.
+pub(crate) fn too_many_calls(of: &str, max: usize) -> Problem {
+    let message = format!("{max} calls that {of} are under way, as many as there may be");
+    Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, message).with("limit", max).retry()
+}
+
 /// A request that is no such message.
 pub(crate) fn undecodable(why: &str) -> Status {
     Problem::new(Code::InvalidArgument, ErrorReason::InvalidField, why).with("field", "request").into()
@@ -218,6 +243,7 @@ pub(crate) fn stopped() -> Problem {
 pub(crate) fn not_reached(partition: u32, why: &NotReached) -> Problem {
     match why {
         NotReached::Unserved(why) => unserved(partition, why),
+        NotReached::TooManyWait { max } => too_many_calls("wait for the state", *max),
         NotReached::Behind => {
             let message = format_args!("partition {partition} did not reach the state asked for in time");
             let problem = Problem::new(Code::DeadlineExceeded, ErrorReason::StateBehind, message);
@@ -250,7 +276,10 @@ pub(crate) fn log(error: &LogError) -> Status {
             log_slow()
         }
         ErrorKind::Retry => {
-            tracing::warn!(%error, "append refused");
+            // That is logged when it comes and when it goes.
+            if !matches!(error, LogError::DiskFull { .. }) {
+                tracing::warn!(%error, "append refused");
+            }
             unavailable("the log takes no records at present; nothing was appended").retry().into()
         }
         // Such as a topic on Kafka that is set up wrongly: nothing that a client could change.
@@ -388,6 +417,7 @@ mod tests {
             LogError::Damaged { detail: text() },
             LogError::Read { detail: text() },
             LogError::Failed { reason: text() },
+            LogError::DiskFull { free_bytes: 1, reserve_bytes: 2 },
             LogError::Closed,
             LogError::Unreachable { servers: "10.0.0.5:9092".to_owned(), waited_secs: 1 },
             LogError::Unavailable { detail: text() },

@@ -6,6 +6,9 @@
 mod admin;
 mod api;
 mod as_of;
+mod bodies;
+mod calls;
+mod connections;
 mod conversation_state;
 mod convert;
 mod counts;
@@ -13,6 +16,7 @@ mod dead_letter_pages;
 mod dead_letters;
 mod deadline;
 mod edge;
+mod entries;
 mod error;
 mod health;
 mod members;
@@ -32,6 +36,9 @@ mod token;
 mod told;
 
 pub use as_of::{AsOf, AsOfError};
+pub use bodies::BodyLimits;
+pub use calls::CallLimits;
+pub use connections::{Connection, Connections};
 pub use serve::{Context, ServeError, serve};
 pub use snapshots::{SnapshotOptions, Snapshots, SnapshotsError, Taking};
 pub use streams::StreamLimits;

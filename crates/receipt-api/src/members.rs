@@ -9,7 +9,7 @@ use receipt_store::{MemberFilter, Page, PageError, PageRequest, StoreError, View
 use tonic::{Request, Response, Status};
 
 use crate::{
-    api::{self, Api, blocking},
+    api::{self, Api},
     convert,
     deadline::Deadline,
     error,
@@ -42,11 +42,12 @@ pub(crate) async fn get(
     let deadline = Deadline::of(&request);
     let asked = Asked::new(&api.log, &request.into_inner())?;
     let partition = asked.question.caught_up(api, deadline).await?;
-    let (asked, answer, offsets) = blocking(move || {
-        let (answer, offsets) = api::ask(&partition, |view| asked.ask(view))?;
-        Ok((asked, answer, offsets))
-    })
-    .await?;
+    let (asked, answer, offsets) = api
+        .read(move || {
+            let (answer, offsets) = api::ask(&partition, |view| asked.ask(view))?;
+            Ok((asked, answer, offsets))
+        })
+        .await?;
     Ok(Response::new(asked.response(&api.log, answer, offsets)?))
 }
 

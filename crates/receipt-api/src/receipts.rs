@@ -37,6 +37,7 @@ pub(crate) async fn send(
     if wait {
         let partition = written.applied(api, deadline).await?;
         let (Read { conversation, reader, .. }, arrival_ms) = (read, written.arrival_ms);
+        // Written already, so not refused.
         outcomes = blocking(move || {
             let (outcomes, _) = api::ask(&partition, |view| {
                 view.ask(|queries| {

@@ -1,7 +1,8 @@
 //! The server: both services, health and reflection on one listener, until it is to stop.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::stream;
 use receipt_domain::limits::REQUEST_MAX_BYTES;
 use receipt_log::Log;
 use receipt_notifier::Inbox;
@@ -10,21 +11,35 @@ use receipt_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{receipt_admin_service_server::ReceiptAdminServiceServer, receipt_service_server::ReceiptServiceServer},
 };
-use tokio::{net::TcpListener, sync::watch};
-use tonic::transport::server::{Router, Server, TcpIncoming};
+use tokio::sync::watch;
+use tonic::transport::server::{Router, Server};
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH_DESCRIPTOR_SET;
 
-use crate::{api::Api, edge::Edge, health::Health, service::Services, snapshots::Snapshots, streams::StreamLimits};
+use crate::{
+    api::Api,
+    bodies::{Bodies, BodyLimits},
+    calls::CallLimits,
+    connections::Connections,
+    edge::Edge,
+    health::Health,
+    service::Services,
+    snapshots::Snapshots,
+    streams::StreamLimits,
+};
 
 /// How long calls and streams may go on once the server is to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Pings find connections that are dead.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// So that the largest request does not wait for window updates.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// What a connection may have sent that nobody has read yet: part of a body, and of all bodies.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// Calls of one connection at a time.
 const STREAMS_MAX: u32 = 4096;
+/// Calls of one connection that ended as its client broke the protocol, until the connection is closed.
+const LOCAL_ERROR_RESETS_MAX: usize = 1024;
+/// Headers of one call, as they come.
+const HEADERS_MAX_BYTES: u32 = 16 << 10;
 
 /// What is served.
 pub struct Context {
@@ -36,6 +51,10 @@ pub struct Context {
     pub inboxes: Vec<Inbox>,
     /// How many streams there may be.
     pub stream_limits: StreamLimits,
+    /// What requests may take until they are answered.
+    pub body_limits: BodyLimits,
+    /// How many calls may be under way.
+    pub call_limits: CallLimits,
     /// Where partitions are folded aside, on the file system of their state.
     pub replay_dir: PathBuf,
     /// Takes snapshots; `None`: there is no place for them.
@@ -61,17 +80,21 @@ pub enum ServeError {
 /// If the listener fails.
 pub async fn serve(
     context: Context,
-    listener: TcpListener,
+    connections: Connections,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let (stop, mut stopping) = watch::channel(false);
     let (reporter, health_server) = tonic_health::server::health_reporter();
-    let health = Health::new(reporter, &context.partitions, context.log.reachable()).await;
+    let health = Health::new(reporter, &context.partitions, &context.inboxes, context.log.writes()).await;
     let _watching = health.watch();
+    let bodies = Bodies::new(context.body_limits);
     let services = Services(Arc::new(Api::new(context, stopping.clone())));
-    let router = router(services)?.add_service(health_server);
+    let router = router(services, &bodies)?.add_service(health_server);
 
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = stream::unfold((connections, bodies), |(mut connections, bodies)| async {
+        let connection = connections.accept().await.with_memory(bodies.of_connection());
+        Some((Ok::<_, Infallible>(connection), (connections, bodies)))
+    });
     let signal = async {
         shutdown.await;
         health.stop().await;
@@ -91,7 +114,7 @@ pub async fn serve(
     }
 }
 
-fn router(services: Services) -> Result<Router, ServeError> {
+fn router(services: Services, bodies: &Bodies) -> Result<Router, ServeError> {
     let receipts = ReceiptServiceServer::new(services.clone()).max_decoding_message_size(REQUEST_MAX_BYTES);
     let admin = ReceiptAdminServiceServer::new(services).max_decoding_message_size(REQUEST_MAX_BYTES);
     let reflection = || {
@@ -104,8 +127,10 @@ fn router(services: Services) -> Result<Router, ServeError> {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
-        .add_service(Edge(receipts))
-        .add_service(Edge(admin))
+        .http2_max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX))
+        .http2_max_header_list_size(HEADERS_MAX_BYTES)
+        .add_service(Edge { service: receipts, bodies: bodies.clone() })
+        .add_service(Edge { service: admin, bodies: bodies.clone() })
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }

@@ -26,12 +26,15 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::fs::Mode;
 
 use crate::{cli::Cli, transfer::LeftOut};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    // What is exported is nobody else's to read.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     match commands::run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -196,6 +196,17 @@ pub enum LogError {
         /// What failed.
         reason: String,
     },
+    /// The disk has less room than is to be kept free. Nothing was appended. Goes away by itself once it has.
+    #[error(
+        "the disk of the log has {} MiB free, and {} MiB are kept free, so nothing is appended: give it room",
+        free_bytes >> 20, reserve_bytes >> 20
+    )]
+    DiskFull {
+        /// Bytes that are free.
+        free_bytes: u64,
+        /// Bytes that are kept free.
+        reserve_bytes: u64,
+    },
     /// The log is being closed. Nothing was appended.
     #[error("the log is closed")]
     Closed,
@@ -289,6 +300,7 @@ impl LogError {
         match self {
             LogError::ClockJump { .. }
             | LogError::LastArrivalAhead { .. }
+            | LogError::DiskFull { .. }
             | LogError::Closed
             | LogError::Unavailable { .. }
             | LogError::ClockAhead => ErrorKind::Retry,

@@ -12,6 +12,7 @@
 //! - A reader sees nothing that is not durable, so it never passes over an offset that turns up later.
 
 mod clock;
+mod directory;
 mod embedded;
 mod error;
 pub mod human;
@@ -22,8 +23,10 @@ mod murmur2;
 mod reader;
 mod record;
 mod topic;
+mod writes;
 
 pub use clock::{ARRIVAL_AHEAD_MAX_MS, Clock, is_far_ahead};
+pub use directory::create_dir_durably;
 pub use embedded::{Copied, EmbeddedOptions, Extent, Known, PARTITIONS_MAX, Salvage, Whole};
 pub use error::{ErrorKind, LogError};
 pub use id::LogId;
@@ -36,3 +39,4 @@ pub use record::{
     RECORD_VALUE_MAX_BYTES, StoredRecord, check_limits, headers_bytes,
 };
 pub use topic::Topic;
+pub use writes::Writes;

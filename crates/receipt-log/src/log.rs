@@ -9,7 +9,7 @@ use crate::embedded::{Checks, Embedded, Span};
 use crate::kafka::{self, Kafka};
 use crate::{
     Appended, Batch, Copied, CopiedRecord, EmbeddedOptions, KafkaOptions, Known, LogError, LogId, NewRecord, Reader,
-    Salvage, StoredRecord, Topic, murmur2,
+    Salvage, StoredRecord, Topic, Writes, murmur2,
 };
 
 /// A handle to an open log, cheap to clone. The log is closed by [`Log::close`], or when the last handle and the last
@@ -72,12 +72,30 @@ impl Log {
         }
     }
 
-    /// Whether the log can be reached, to wait for changes. The embedded one always can.
+    /// Whether the log takes records, to wait for changes.
     #[must_use]
-    pub fn reachable(&self) -> watch::Receiver<bool> {
+    pub fn writes(&self) -> watch::Receiver<Writes> {
         match &self.engine {
-            Engine::Embedded(_) => watch::channel(true).1,
-            Engine::Kafka(log) => log.reachable(),
+            Engine::Embedded(log) => log.writes(),
+            Engine::Kafka(log) => log.writes(),
+        }
+    }
+
+    /// The embedded log refuses appends from now on while its disk has less than so many bytes free, or less than a tenth of
+    /// it where that is less.
+    pub fn keep_free(&self, bytes: u64) {
+        if let Engine::Embedded(log) = &self.engine {
+            log.keep_free(bytes);
+        }
+    }
+
+    /// Looks at the room on the embedded log's disk, so that [`Log::writes`] tells what there is also where nobody appends.
+    /// Bytes that are free. Not for async code.
+    #[must_use]
+    pub fn look_at_room(&self) -> Option<u64> {
+        match &self.engine {
+            Engine::Embedded(log) => log.look_at_room(),
+            Engine::Kafka(_) => None,
         }
     }
 

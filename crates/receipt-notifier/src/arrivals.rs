@@ -1,5 +1,5 @@
-//! What is known of when deltas arrived: enough that the many streams of a partition that was quiet for long do not each
-//! ask the log.
+//! What is known of when deltas arrived: enough that the streams of a partition that was quiet for long need not ask the log
+//! for it, each for itself.
 
 /// Two deltas of a partition. Those after a delta arrived no earlier, and those before it no later.
 #[derive(Debug, Default)]
@@ -25,6 +25,14 @@ impl Arrivals {
             false if known.offset >= offset => Some(true),
             _ => None,
         })
+    }
+
+    /// A delta is folded that arrived then: the first one that is kept, or one after it.
+    pub(crate) fn folds(&mut self, offset: u64, arrival_ms: u64, keeps: impl Fn(u64) -> bool) {
+        if self.kept.is_none_or(|kept| !keeps(kept.arrival_ms)) {
+            self.expired = self.kept.or(self.expired);
+            self.kept = Some(Delta { offset, arrival_ms });
+        }
     }
 
     /// The first delta from an offset on arrived then. Known only of an offset of which [`Arrivals::has_expired`] does not
@@ -63,6 +71,22 @@ mod tests {
         ];
         for (kept_from_ms, offset, expired) in table {
             assert_eq!(arrivals.has_expired(offset, |ms| ms >= kept_from_ms), expired, "{offset} at {kept_from_ms}");
+        }
+    }
+
+    #[test]
+    fn s34_who_was_told_all_that_was_folded_before_knows_by_what_is_folded_next() {
+        let mut arrivals = Arrivals::default();
+        for (offset, arrival_ms) in [(0, 100), (5, 150), (9, 900), (12, 950)] {
+            // What is older than 300 ms has expired.
+            let keeps = |ms| ms + 300 >= arrival_ms;
+            arrivals.folds(offset, arrival_ms, keeps);
+            assert_eq!(arrivals.has_expired(offset, keeps), Some(false), "{offset}");
+        }
+        let keeps = |ms| ms + 300 >= 950;
+        let expired = [(0, Some(true)), (1, None), (8, None), (9, Some(false)), (12, Some(false))];
+        for (offset, expired) in expired {
+            assert_eq!(arrivals.has_expired(offset, keeps), expired, "{offset}");
         }
     }
 }

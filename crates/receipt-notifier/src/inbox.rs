@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,15 +10,12 @@ use receipt_domain::inbox::InboxProgress;
 use receipt_log::{ErrorKind, Log, LogError, Topic};
 use receipt_projector::{Done, Phase, ProjectorError, Requests, Unserved};
 use receipt_store::{InboxStore, StoreError};
-use tokio::{
-    sync::{Mutex, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{arrivals::Arrivals, subscription::SubscribeError, wakeups::Wakeups};
 
 /// When to ask a log again that did not answer.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
@@ -39,8 +36,9 @@ pub(crate) struct Shared {
     pub(crate) wakeups: Wakeups,
     pub(crate) requests: Requests<Checkpoint>,
     pub(crate) state: watch::Sender<State>,
-    /// Held while the log is asked, so that of all streams one at a time does.
     pub(crate) arrivals: Mutex<Arrivals>,
+    /// Held while the log is asked, so that of all streams one at a time does.
+    pub(crate) asking: tokio::sync::Mutex<()>,
 }
 
 /// A partition of the inbox projection. Cheap to clone.
@@ -97,8 +95,13 @@ impl Inbox {
 
     /// Waits until it has left [`Phase::CatchingUp`].
     pub async fn settled(&self) -> Phase {
+        self.left(&Phase::CatchingUp).await
+    }
+
+    /// Waits until it has left this phase, and tells the one that it is in.
+    pub async fn left(&self, phase: &Phase) -> Phase {
         let mut state = self.0.state.subscribe();
-        match state.wait_for(|state| state.phase != Phase::CatchingUp).await {
+        match state.wait_for(|state| state.phase != *phase).await {
             Ok(state) => state.phase.clone(),
             Err(_) => Phase::Stopped,
         }
@@ -121,14 +124,30 @@ impl Inbox {
             return Ok(false);
         }
         let keeps = |arrival_ms| settings.keeps(arrival_ms, now_ms);
-        let mut arrivals = self.0.arrivals.lock().await;
-        if let Some(expired) = arrivals.has_expired(offset, keeps) {
+        if let Some(expired) = self.arrivals().has_expired(offset, keeps) {
+            return Ok(expired);
+        }
+        let _asking = self.0.asking.lock().await;
+        // Who asked before may have learned it.
+        if let Some(expired) = self.arrivals().has_expired(offset, keeps) {
             return Ok(expired);
         }
         // What was trimmed, or has no time, is as old as can be.
         let arrival_ms = self.first_delta(offset).await?.ok().flatten().unwrap_or_default();
-        arrivals.learn(offset, arrival_ms, keeps);
+        self.arrivals().learn(offset, arrival_ms, keeps);
         Ok(!keeps(arrival_ms))
+    }
+
+    /// The first of the deltas that are folded next, up to this log time. Before anybody sees that they are.
+    pub(crate) fn folds(&self, offset: u64, arrival_ms: u64, now_ms: u64) {
+        if let Some(settings) = self.store().map(InboxStore::settings) {
+            self.arrivals().folds(offset, arrival_ms, |arrival_ms| settings.keeps(arrival_ms, now_ms));
+        }
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
+        // Every change is one assignment or two of what is true by itself.
+        self.0.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until all before an offset is applied, no longer than until the deadline. `false`: the log itself ends before
@@ -141,7 +160,7 @@ impl Inbox {
         let reached = state.wait_for(|state| state.applied_offset >= offset || state.phase != Phase::Serving);
         let ends_before = async {
             loop {
-                let asking = self.0.arrivals.lock().await;
+                let asking = self.0.asking.lock().await;
                 let found = self.first_delta(offset).await;
                 drop(asking);
                 match found {

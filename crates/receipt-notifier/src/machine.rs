@@ -119,6 +119,10 @@ impl Projection for Machine {
             return Ok(false);
         }
         let deltas: Vec<_> = records.iter().filter_map(|record| self.take(record)).collect();
+        if let Some(first) = records.first() {
+            let arrival_ms = first.timestamp_ms.unwrap_or_default();
+            self.inbox.folds(first.offset, arrival_ms, self.progress.log_time_ms);
+        }
         let changed = self.store.apply(deltas, &self.progress)?;
         counter!("receiptd_inboxes_changed_total").increment(changed.len() as u64);
         self.publish();

@@ -1,16 +1,16 @@
 //! All partitions of the inbox projection, each on a thread of its own.
 
-use std::{path::PathBuf, sync::Arc, thread::JoinHandle};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use receipt_codec::row::identity::Identity;
 use receipt_domain::settings::Settings;
 use receipt_log::Log;
-use receipt_projector::{Phase, ProjectorError, Requests, settle, spawn};
+use receipt_projector::{Phase, ProjectorError, Requests, Threads, settle};
 use receipt_store::{InboxStore, Resources};
-use tokio::{
-    runtime::Handle,
-    sync::{Mutex, watch},
-};
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     inbox::{Inbox, Shared, State},
@@ -31,8 +31,7 @@ pub struct Options {
 /// The running inbox projection.
 pub struct Notifier {
     inboxes: Vec<Inbox>,
-    threads: Vec<JoinHandle<()>>,
-    stop: watch::Sender<bool>,
+    threads: Threads,
 }
 
 impl Notifier {
@@ -41,13 +40,11 @@ impl Notifier {
     /// # Errors
     /// If a thread can't be started.
     pub fn start(log: &Log, options: &Options, runtime: &Handle) -> Result<Self, ProjectorError> {
-        let (stop, stopped) = watch::channel(false);
-        let mut notifier = Self { inboxes: Vec::new(), threads: Vec::new(), stop };
+        let mut notifier = Self { inboxes: Vec::new(), threads: Threads::new() };
         for number in 0..log.partitions() {
             let (inbox, machine) = open(log, options, number);
             if let Some(machine) = machine {
-                let name = format!("inbox-{number}");
-                notifier.threads.push(spawn(name, machine, runtime.clone(), stopped.clone())?);
+                notifier.threads.spawn(format!("inbox-{number}"), machine, runtime)?;
             }
             notifier.inboxes.push(inbox);
         }
@@ -62,13 +59,7 @@ impl Notifier {
 
     /// Stops folding, makes everything durable, and ends the threads.
     pub async fn stop(self) {
-        self.stop.send_replace(true);
-        for thread in self.threads {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("an inbox partition's thread did not end well");
-            }
-        }
+        self.threads.stop().await;
     }
 }
 
@@ -95,6 +86,7 @@ fn open(log: &Log, options: &Options, number: u32) -> (Inbox, Option<Machine>) {
         requests: Requests::default(),
         state,
         arrivals: Mutex::default(),
+        asking: tokio::sync::Mutex::default(),
     }));
     let machine = store.and_then(|store| Machine::new(log, store, inbox.clone()));
     match machine {

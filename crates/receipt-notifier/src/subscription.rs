@@ -12,7 +12,10 @@ use receipt_projector::Unserved;
 use receipt_store::StoreError;
 use tokio::sync::Notify;
 
-use crate::{cursor::Cursor, inbox::Inbox};
+use crate::{
+    cursor::Cursor,
+    inbox::{ASK_AGAIN, Inbox},
+};
 
 /// Entries of one response, at most.
 const RESPONSE_DELTAS_MAX: usize = 200;
@@ -133,13 +136,23 @@ impl Subscription {
             // Listening before reading: what is written after the read wakes it.
             let mut woken = std::pin::pin!(wakeup.notified());
             woken.as_mut().enable();
-            let told = self.read().await?;
+            let told = self.read_when_the_log_answers().await?;
             if !told.deltas.is_empty() || told.reset || !self.begun {
                 return Ok(self.tell(told));
             }
             if tokio::time::timeout(HEARTBEAT, woken).await.is_err() {
-                let told = self.read().await?;
+                let told = self.read_when_the_log_answers().await?;
                 return Ok(self.tell(told));
+            }
+        }
+    }
+
+    /// What there is to tell now. A stream goes on where the log does not answer, as it will again.
+    async fn read_when_the_log_answers(&self) -> Result<Told, SubscribeError> {
+        loop {
+            match self.read().await {
+                Err(SubscribeError::Log(_)) => tokio::time::sleep(ASK_AGAIN).await,
+                told => return told,
             }
         }
     }

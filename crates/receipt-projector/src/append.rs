@@ -44,15 +44,24 @@ impl<'a> Appending<'a> {
 }
 
 fn until_taken(log: &Log, batches: &[Batch], stopped: &watch::Receiver<bool>) -> Result<(), ProjectorError> {
+    let mut refused = false;
     loop {
         match log.append_many_blocking(batches.to_vec()) {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                if refused {
+                    tracing::info!("deltas and dead letters are taken again");
+                }
+                return Ok(());
+            }
             Err(error) if error.kind() == ErrorKind::Retry => {
                 // A log that is closed takes nothing any more.
                 if *stopped.borrow() || log.is_closed() {
                     return Err(ProjectorError::Stopped);
                 }
-                tracing::warn!(%error, "deltas or dead letters are not taken; trying again");
+                // Once, and not at each try.
+                if !std::mem::replace(&mut refused, true) {
+                    tracing::warn!(%error, "deltas or dead letters are not taken; trying again until they are");
+                }
                 thread::sleep(PAUSE);
             }
             Err(error) => return Err(error.into()),

@@ -2,8 +2,14 @@
 
 use std::{
     fs::{File, TryLockError},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
+
+use receipt_log::create_dir_durably;
+
+/// What a mode lets the group and everybody else do.
+const OTHERS: u32 = 0o077;
 
 /// Why a data directory can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +47,21 @@ impl DataDir {
     /// If another process has it.
     pub fn take(dir: &Path) -> Result<Self, DataDirError> {
         let dir = dir.to_owned();
-        let lock = std::fs::create_dir_all(&dir).and_then(|()| File::create(dir.join("LOCK")));
+        let lock = create_dir_durably(&dir).and_then(|()| File::create(dir.join("LOCK")));
         let lock = match lock {
             Ok(lock) => lock,
             Err(source) => return Err(DataDirError::Io { dir, source }),
         };
         match lock.try_lock() {
-            Ok(()) => Ok(Self { dir, _lock: lock }),
+            Ok(()) => {
+                if let Ok(metadata) = dir.metadata()
+                    && metadata.permissions().mode() & OTHERS != 0
+                {
+                    let dir = dir.display();
+                    tracing::warn!(%dir, "the data directory is open to other users, and who reads what is in it: chmod 700");
+                }
+                Ok(Self { dir, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { dir }),
             Err(TryLockError::Error(source)) => Err(DataDirError::Io { dir, source }),
         }

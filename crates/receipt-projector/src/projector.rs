@@ -3,7 +3,6 @@
 use std::{
     path::PathBuf,
     sync::{Arc, RwLock},
-    thread::JoinHandle,
 };
 
 use receipt_codec::row::identity::Identity;
@@ -17,8 +16,8 @@ use crate::{
     machine::{Home, Machine},
     partition::{Offsets, Partition, Phase, Shared, State},
     requests::Requests,
+    threads::Threads,
     verdicts::Verdicts,
-    worker,
 };
 
 /// How to fold a log.
@@ -36,8 +35,7 @@ pub struct Options {
 /// The running receipt projection.
 pub struct Projector {
     partitions: Vec<Partition>,
-    threads: Vec<JoinHandle<()>>,
-    stop: watch::Sender<bool>,
+    threads: Threads,
 }
 
 impl Projector {
@@ -46,12 +44,10 @@ impl Projector {
     /// # Errors
     /// If a thread can't be started.
     pub fn start(log: &Log, options: &Options, runtime: &Handle) -> Result<Self, ProjectorError> {
-        let (stop, stopped) = watch::channel(false);
-        let mut projector = Self { partitions: Vec::new(), threads: Vec::new(), stop };
+        let mut projector = Self { partitions: Vec::new(), threads: Threads::new() };
         for number in 0..log.partitions() {
             let (partition, machine) = open(log, options, number, runtime);
-            let name = format!("fold-{number}");
-            projector.threads.push(worker::spawn(name, machine, runtime.clone(), stopped.clone())?);
+            projector.threads.spawn(format!("fold-{number}"), machine, runtime)?;
             projector.partitions.push(partition);
         }
         Ok(projector)
@@ -65,13 +61,7 @@ impl Projector {
 
     /// Stops folding, makes everything durable, and ends the threads.
     pub async fn stop(self) {
-        self.stop.send_replace(true);
-        for thread in self.threads {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("a partition's thread did not end well");
-            }
-        }
+        self.threads.stop().await;
     }
 }
 

@@ -60,7 +60,7 @@ pub trait Projection: Send + 'static {
 ///
 /// # Errors
 /// If the thread can't be started.
-pub fn spawn(
+pub(crate) fn spawn(
     name: String,
     mut projection: impl Projection,
     runtime: Handle,

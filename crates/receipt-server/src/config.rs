@@ -8,12 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use receipt_api::StreamLimits;
 use receipt_domain::settings::Settings;
 use receipt_log::KafkaOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::{config_file, kafka, options::Options};
+use crate::{
+    config_file, kafka,
+    limits::{Given, Limits},
+    options::Options,
+};
 
 /// Partitions of an embedded log, where nothing is said.
 pub(crate) const EMBEDDED_PARTITIONS: u32 = 4;
@@ -21,6 +24,9 @@ pub(crate) const EMBEDDED_PARTITIONS: u32 = 4;
 /// How often snapshots are taken, and how many are kept, where nothing is said.
 const SNAPSHOT_INTERVAL_MS: u64 = 24 * 3_600_000;
 const SNAPSHOTS_KEPT: usize = 3;
+
+/// What is kept free of the embedded log's disk, where nothing is said.
+pub(crate) const DISK_RESERVE_MIB: u64 = 512;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +61,13 @@ struct File {
     batch_mib: Option<usize>,
     max_streams_per_user: Option<usize>,
     max_streams: Option<usize>,
+    max_connections: Option<u64>,
+    disk_reserve_mib: Option<u64>,
+    request_memory_mib: Option<usize>,
+    request_timeout: Option<String>,
+    max_reads: Option<usize>,
+    max_appends: Option<usize>,
+    max_waits: Option<usize>,
     snapshots: Option<String>,
     snapshot_interval: Option<String>,
     snapshot_keep: Option<usize>,
@@ -92,7 +105,9 @@ pub(crate) struct Config {
     pub(crate) block_cache_mib: usize,
     pub(crate) write_buffer_mib: usize,
     pub(crate) batch_mib: usize,
-    pub(crate) stream_limits: StreamLimits,
+    pub(crate) limits: Limits,
+    /// `None`: the default, on the embedded log.
+    pub(crate) disk_reserve_mib: Option<u64>,
     pub(crate) snapshots: Option<SnapshotConfig>,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log: String,
@@ -144,10 +159,17 @@ impl Config {
             block_cache_mib: options.block_cache_mib.or(file.block_cache_mib).unwrap_or(256),
             write_buffer_mib: options.write_buffer_mib.or(file.write_buffer_mib).unwrap_or(256),
             batch_mib: options.batch_mib.or(file.batch_mib).unwrap_or(256),
-            stream_limits: StreamLimits {
-                a_user: options.max_streams_per_user.or(file.max_streams_per_user).unwrap_or(100),
-                in_all: options.max_streams.or(file.max_streams).unwrap_or(100_000),
-            },
+            disk_reserve_mib: options.disk_reserve_mib.or(file.disk_reserve_mib),
+            limits: Limits::new(&Given {
+                max_streams_per_user: options.max_streams_per_user.or(file.max_streams_per_user),
+                max_streams: options.max_streams.or(file.max_streams),
+                max_connections: options.max_connections.or(file.max_connections),
+                request_memory_mib: options.request_memory_mib.or(file.request_memory_mib),
+                request_timeout: options.request_timeout.as_ref().or(file.request_timeout.as_ref()),
+                max_reads: options.max_reads.or(file.max_reads),
+                max_appends: options.max_appends.or(file.max_appends),
+                max_waits: options.max_waits.or(file.max_waits),
+            })?,
             snapshots: snapshots(
                 options.snapshots.as_ref().or(file.snapshots.as_ref()),
                 options.snapshot_interval.as_ref().or(file.snapshot_interval.as_ref()),
@@ -209,6 +231,12 @@ impl Config {
                 bail!("{name} is {mib}: it may be 1 to {}", 1 << 20);
             }
         }
+        if self.data_dir.as_os_str().is_empty() {
+            bail!("data_dir is empty: it is the directory that log and state are kept in");
+        }
+        if self.kafka.is_some() && self.disk_reserve_mib.is_some() {
+            bail!("disk_reserve_mib is set, and the log is on Kafka: it is for the disk of the embedded log");
+        }
         Ok(())
     }
 
@@ -224,8 +252,15 @@ impl Config {
             block_cache_mib: Some(self.block_cache_mib),
             write_buffer_mib: Some(self.write_buffer_mib),
             batch_mib: Some(self.batch_mib),
-            max_streams_per_user: Some(self.stream_limits.a_user),
-            max_streams: Some(self.stream_limits.in_all),
+            max_streams_per_user: Some(self.limits.streams.a_user),
+            max_streams: Some(self.limits.streams.in_all),
+            max_connections: Some(self.limits.connections),
+            disk_reserve_mib: self.disk_reserve_mib.or(self.kafka.is_none().then_some(DISK_RESERVE_MIB)),
+            request_memory_mib: Some(self.limits.request_memory_mib()),
+            request_timeout: Some(humantime::format_duration(self.limits.bodies.time).to_string()),
+            max_reads: Some(self.limits.calls.reads),
+            max_appends: Some(self.limits.calls.appends),
+            max_waits: Some(self.limits.calls.waits),
             snapshots: self.snapshots.as_ref().map(|one| one.place.clone()),
             snapshot_interval: self.snapshots.as_ref().map(|one| duration(one.interval_ms)),
             snapshot_keep: self.snapshots.as_ref().map(|one| one.keep),
@@ -270,7 +305,7 @@ fn snapshots(
     Ok(Some(SnapshotConfig { place, interval_ms, keep, log_retention_ms }))
 }
 
-fn duration_ms(name: &str, text: Option<&String>, default_ms: u64) -> anyhow::Result<u64> {
+pub(crate) fn duration_ms(name: &str, text: Option<&String>, default_ms: u64) -> anyhow::Result<u64> {
     let Some(text) = text else { return Ok(default_ms) };
     let duration = humantime::parse_duration(text)
         .with_context(|| format!("{name} is {text:?}: it is a duration such as 30d, 24h or 90s"))?;

@@ -3,8 +3,12 @@
 mod ahead;
 mod config;
 mod config_file;
+mod descriptors;
 mod kafka;
+mod limits;
+mod metrics_page;
 mod options;
+mod room;
 mod run;
 mod snapshots;
 mod telemetry;
@@ -13,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use receipt_log::human;
+use rustix::fs::Mode;
 
 use crate::{config::Config, options::Options};
 
@@ -27,6 +32,8 @@ fn main() -> ExitCode {
 }
 
 fn start(options: &Options) -> anyhow::Result<()> {
+    // Who has read what is nobody else's to read: all that is made is the user's alone.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let config = Config::from_options(options)?;
     if options.print_config {
         print!("{}", config.to_toml()?);
@@ -34,6 +41,6 @@ fn start(options: &Options) -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _runtime = runtime.enter();
-    telemetry::start(&config)?;
+    telemetry::start_log(&config)?;
     runtime.block_on(run::run(&config))
 }

@@ -73,6 +73,30 @@ pub(crate) struct Options {
     /// Streams in all at a time, at most. [default: 100000]
     #[arg(long, value_name = "N", env = "RECEIPTD_MAX_STREAMS")]
     pub(crate) max_streams: Option<usize>,
+    /// Connections at a time, at most; fewer where the limit of open files allows no more, which is raised as far as it may be.
+    /// One too many is closed at once. [default: 20000]
+    #[arg(long, value_name = "N", env = "RECEIPTD_MAX_CONNECTIONS")]
+    pub(crate) max_connections: Option<u64>,
+    /// What is kept free of the disk that the embedded log is on, in MiB, or a tenth of the disk where that is less: below
+    /// that, writes are refused until there is room again, and queries and streams go on. 0: nothing. [default: 512]
+    #[arg(long, value_name = "MIB", env = "RECEIPTD_DISK_RESERVE_MIB")]
+    pub(crate) disk_reserve_mib: Option<u64>,
+    /// Memory for requests from their first byte until they are answered, in MiB, at least 8; one connection may have an
+    /// eighth of it. Who finds none within a second is answered RESOURCE_EXHAUSTED. [default: 256]
+    #[arg(long, value_name = "MIB", env = "RECEIPTD_REQUEST_MEMORY_MIB")]
+    pub(crate) request_memory_mib: Option<usize>,
+    /// How long a request may take to come in whole. [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "RECEIPTD_REQUEST_TIMEOUT")]
+    pub(crate) request_timeout: Option<String>,
+    /// Calls at a time that read the state, at most; one too many is answered RESOURCE_EXHAUSTED. [default: 512]
+    #[arg(long, value_name = "N", env = "RECEIPTD_MAX_READS")]
+    pub(crate) max_reads: Option<usize>,
+    /// Calls at a time that append to the log, likewise. [default: 4096]
+    #[arg(long, value_name = "N", env = "RECEIPTD_MAX_APPENDS")]
+    pub(crate) max_appends: Option<usize>,
+    /// Calls at a time that wait until the state has what they name, likewise. [default: 10000]
+    #[arg(long, value_name = "N", env = "RECEIPTD_MAX_WAITS")]
+    pub(crate) max_waits: Option<usize>,
     /// Where snapshots of the state, and of the embedded log, are kept: a folder, file:///FOLDER, or s3://BUCKET/PREFIX with
     /// the AWS_* environment variables. Without it none are taken.
     #[arg(long, value_name = "PLACE", env = "RECEIPTD_SNAPSHOTS")]

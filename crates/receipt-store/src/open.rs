@@ -232,6 +232,9 @@ fn options(resources: &Resources, settings: Settings, horizon: &Arc<Horizon>) ->
     options.set_keep_log_file_num(LOG_FILES);
     options.set_max_log_file_size(MIB);
     options.set_recycle_log_file_num(0);
+    if let Some(tables) = resources.open_tables {
+        options.set_max_open_files(tables);
+    }
     let horizon = Arc::clone(horizon);
     options.set_compaction_filter("receipts.expiry", move |_level, key: &[u8], value: &[u8]| {
         // What cannot be read is kept, for whoever reads it to say so.

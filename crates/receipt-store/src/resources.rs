@@ -11,6 +11,8 @@ const BATCH_BYTES: usize = 32 * MIB;
 #[derive(Clone)]
 pub struct Resources {
     pub(crate) batch_bytes: usize,
+    /// `None`: all.
+    pub(crate) open_tables: Option<i32>,
     pub(crate) cache: Cache,
     pub(crate) write_buffers: WriteBufferManager,
 }
@@ -21,6 +23,7 @@ impl Resources {
     pub fn new(block_cache_bytes: usize, write_buffer_bytes: usize) -> Self {
         Self {
             batch_bytes: BATCH_BYTES,
+            open_tables: None,
             cache: Cache::new_lru_cache(block_cache_bytes),
             write_buffers: WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false),
         }
@@ -30,6 +33,12 @@ impl Resources {
     #[must_use]
     pub fn with_batch_bytes(self, batch_bytes: usize) -> Self {
         Self { batch_bytes, ..self }
+    }
+
+    /// With so many table files, at most, that each store keeps open; otherwise it keeps all of them.
+    #[must_use]
+    pub fn with_open_tables(self, tables: u64) -> Self {
+        Self { open_tables: Some(i32::try_from(tables).unwrap_or(i32::MAX)), ..self }
     }
 }
 

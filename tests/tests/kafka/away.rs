@@ -21,6 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const NOTICED_MAX: Duration = Duration::from_secs(15);
 /// The name under which health tells of the log.
 const LOG: &str = "receipts.log";
+/// And of what goes on without it.
+const SERVICE: &str = "receipts.v1.ReceiptService";
 
 /// For how long: `RECEIPT_AWAY_SECONDS`.
 fn away() -> Duration {
@@ -65,7 +67,8 @@ async fn while_the_broker_is_away_writes_fail_in_time_and_queries_go_on() {
         assert!(status.get_error_details().retry_info().is_some(), "when to try again: {status:?}");
         refused += 1;
         assert_eq!(counts(&server, Some(&token)).await, Ok((1, 1)), "queries go on");
-        assert_eq!(server.health().await, ServingStatus::Serving, "queries go on");
+        assert_eq!(server.health().await, ServingStatus::NotServing, "writes do not");
+        assert_eq!(server.health_of(SERVICE).await, ServingStatus::Serving, "queries go on");
     }
 
     site.broker.restart().await;

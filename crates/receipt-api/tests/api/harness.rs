@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use receipt_api::{Context, ServeError, StreamLimits, serve};
+use receipt_api::{BodyLimits, CallLimits, Connections, Context, ServeError, StreamLimits, serve};
 use receipt_domain::settings::Settings;
 use receipt_log::{Clock, EmbeddedOptions, Log, Topic};
 use receipt_notifier::Notifier;
@@ -101,6 +101,8 @@ impl Server {
             partitions: projector.partitions().to_vec(),
             inboxes: notifier.inboxes().to_vec(),
             stream_limits: StreamLimits { a_user: 3, in_all: 100 },
+            body_limits: BodyLimits::default(),
+            call_limits: CallLimits::default(),
             replay_dir: dir.path().join("replay"),
             snapshots: None,
             past: PastOptions {
@@ -111,7 +113,8 @@ impl Server {
             },
         };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(context, listener, async move { drop(stopped.await) }));
+        let served =
+            tokio::spawn(serve(context, Connections::new(listener, "grpc", 1000), async move { drop(stopped.await) }));
         let channel = Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap();
         let (client, admin) = (Client::new(channel.clone()), Admin::new(channel.clone()));
         Self { log, client, admin, channel, hand, projector, notifier, stop, served, _dir: dir }

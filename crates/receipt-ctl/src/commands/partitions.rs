@@ -1,5 +1,6 @@
 //! `receiptctl partitions`: where each partition stands.
 
+use anyhow::bail;
 use clap::Args;
 use receipt_proto::v1;
 use serde_json::{Value, json};
@@ -18,21 +19,46 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   receiptctl partitions
+  receiptctl partitions --check --json > /dev/null || echo 'receiptd is not well'
   receiptctl partitions --json | jq '[.partitions[].positions[].lag] | add'")]
-pub(crate) struct Partitions {}
+pub(crate) struct Partitions {
+    /// Exit with 1 unless all of them serve and the log takes records, and say what does not: for scripts and probes.
+    #[arg(long)]
+    check: bool,
+}
 
 impl Partitions {
     pub(crate) async fn run(self, addr: &str, output: Output) -> anyhow::Result<()> {
         let response = client::admin(addr)?.list_partitions(v1::ListPartitionsRequest {}).await?.into_inner();
-        let json = json!({ "partitions": response.partitions.iter().map(partition_json).collect::<Vec<_>>() });
+        let json = json!({
+            "partitions": response.partitions.iter().map(partition_json).collect::<Vec<_>>(),
+            "log_refuses": response.log_refuses,
+        });
         output.print(&json, || {
             let positions = ["projection", "partition", "topic", "applied", "end", "lag", "durable"];
             let positions = table(positions, response.partitions.iter().flat_map(position_rows));
             let sizes = ["projection", "partition", "conversations", "messages", "receipts", "disk bytes", "sealed"];
             let sizes = table(sizes, response.partitions.iter().map(size_row));
-            format!("{positions}\n{sizes}")
-        })
+            let log = match response.log_refuses.as_str() {
+                "" => String::new(),
+                why => format!("\nthe log refuses records: {why}"),
+            };
+            format!("{positions}\n{sizes}{log}")
+        })?;
+        match wrong(&response) {
+            wrong if self.check && !wrong.is_empty() => bail!("{}", wrong.join("; ")),
+            _ => Ok(()),
+        }
     }
+}
+
+/// What does not serve, and why.
+fn wrong(response: &v1::ListPartitionsResponse) -> Vec<String> {
+    let unserved = response.partitions.iter().filter(|partition| !partition.sealed.is_empty());
+    let unserved =
+        unserved.map(|partition| format!("{} {}: {}", projection(partition), partition.partition, partition.sealed));
+    let log = Some(&response.log_refuses).filter(|why| !why.is_empty());
+    unserved.chain(log.map(|why| format!("the log refuses records: {why}"))).collect()
 }
 
 fn projection(partition: &v1::PartitionStatus) -> &'static str {

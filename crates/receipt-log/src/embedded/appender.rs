@@ -33,7 +33,7 @@ pub(super) struct Request {
     /// Bytes of all its records.
     pub(super) bytes: usize,
     pub(super) answer: oneshot::Sender<Answer>,
-    /// The queue's room that it takes, given back when it has been answered.
+    /// The queue's room that it takes, given back when it has been answered. `None`: it is of a thread that folds.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
@@ -109,13 +109,19 @@ impl Appender {
         group
     }
 
-    /// Appends a group in one synced write, then shows and answers it.
+    /// Appends a group in one synced write, then shows and answers it; where the disk is nearly full, refuses it.
     fn append(&mut self, group: Vec<Request>) {
+        let refuses = self.shared.look_at_room();
         let mut write = WriteBatch::default();
         let mut pending = Vec::with_capacity(group.len());
         let mut touched = Vec::new();
         for request in group {
             let Request { batches, answer, room, .. } = request;
+            let refused = if room.is_some() { &refuses.callers } else { &refuses.folding };
+            if let Some(error) = refused {
+                drop(answer.send(Err(error.clone())));
+                continue;
+            }
             match self.put_request(&mut write, &mut touched, batches) {
                 Ok(appended) => pending.push(Pending { answer, appended, _room: room }),
                 // A caller that has gone away wants no answer, here and below.

@@ -10,6 +10,7 @@ mod keys;
 mod open;
 mod options;
 mod read;
+mod room;
 mod rows;
 mod salvage;
 mod shared;
@@ -28,7 +29,7 @@ use self::keys::Place;
 pub(crate) use self::read::Span;
 pub use self::salvage::{Known, Salvage, Whole};
 use self::shared::Shared;
-use crate::{Appended, Clock, CopiedRecord, LogError, LogId, NewRecord, StoredRecord, Topic};
+use crate::{Appended, Clock, CopiedRecord, LogError, LogId, NewRecord, StoredRecord, Topic, Writes};
 
 /// Partitions of a log, at most.
 pub const PARTITIONS_MAX: u32 = 1024;
@@ -167,6 +168,22 @@ impl Embedded {
     /// The last arrival, in milliseconds since 1970; 0 where no record has had one.
     pub(crate) fn last_arrival_ms(&self) -> u64 {
         self.shared.last_arrival_ms()
+    }
+
+    pub(crate) fn writes(&self) -> watch::Receiver<Writes> {
+        self.shared.writes()
+    }
+
+    /// Refuses appends from now on while the disk has less than so many bytes free, or than a tenth of it, if that is less.
+    pub(crate) fn keep_free(&self, bytes: u64) {
+        let tenth = room::total_bytes(self.shared.db.path()).map_or(bytes, |total| total / 10);
+        self.shared.keep_free(bytes.min(tenth));
+    }
+
+    /// Looks at the room on the disk, so that [`Embedded::writes`] tells it also where nobody appends. Bytes that are free.
+    pub(crate) fn look_at_room(&self) -> Option<u64> {
+        self.shared.look_at_room();
+        room::free_bytes(self.shared.db.path())
     }
 
     /// Bytes of the files in the log's directory.

@@ -1,6 +1,6 @@
 //! Opening an embedded log.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use super::appender::Appender;
 use super::arrival::Arrivals;
 use super::shared::Shared;
 use super::{Embedded, EmbeddedOptions, PARTITIONS_MAX, QUEUE_KIB, QUEUE_REQUESTS, options, rows};
-use crate::LogError;
+use crate::{LogError, create_dir_durably};
 
 /// Locked while the log is open. RocksDB's own lock would do, but tells of it in free text only.
 const LOCK_FILE: &str = "receipt-log.lock";
@@ -84,29 +84,11 @@ fn opening(dir: &Path, error: &rocksdb::Error) -> LogError {
 /// Makes the directory where there is none, and locks it.
 pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
     let failed = |error: io::Error| LogError::Open { dir: dir.to_path_buf(), detail: error.to_string() };
-    create_durably(dir).map_err(failed)?;
+    create_dir_durably(dir).map_err(failed)?;
     let file = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE)).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LogError::Locked { dir: dir.to_path_buf() }),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
-}
-
-/// Makes a directory and those above it, each synced into its parent: a power cut must not take the log with the name.
-fn create_durably(dir: &Path) -> io::Result<()> {
-    let parent = match dir.parent() {
-        None => return Ok(()),
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-    };
-    if dir.is_dir() {
-        return Ok(());
-    }
-    create_durably(parent)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    File::open(parent)?.sync_all()
 }

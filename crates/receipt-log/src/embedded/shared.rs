@@ -9,8 +9,9 @@ use tokio::sync::watch;
 
 use super::keys::Place;
 use super::options;
+use super::room::{self, Refuses, Room};
 use super::rows::Bounds;
-use crate::{LogError, Topic};
+use crate::{LogError, Topic, Writes};
 
 /// The database, and the offsets that readers may see.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ pub(super) struct Shared {
     partitions: u32,
     /// Why the log takes no more records.
     failed: OnceLock<String>,
+    /// Whether it takes records.
+    writes: watch::Sender<Writes>,
+    room: Room,
     closed: AtomicBool,
     /// The last arrival, in milliseconds since 1970; 0 where no record has had one.
     last_arrival_ms: AtomicU64,
@@ -52,6 +56,8 @@ impl Shared {
             slots,
             partitions,
             failed: OnceLock::new(),
+            writes: watch::Sender::new(Writes::Taken),
+            room: Room::default(),
             closed: AtomicBool::new(false),
             last_arrival_ms: AtomicU64::new(0),
             trimming: Mutex::new(()),
@@ -119,7 +125,42 @@ impl Shared {
     /// Takes no more records from now on.
     pub(super) fn fail(&self, reason: String) -> LogError {
         tracing::error!(reason, "the log takes no more records");
-        LogError::Failed { reason: self.failed.get_or_init(|| reason).clone() }
+        let reason = self.failed.get_or_init(|| reason).clone();
+        self.writes.send_replace(Writes::Failed { why: reason.clone() });
+        LogError::Failed { reason }
+    }
+
+    pub(super) fn writes(&self) -> watch::Receiver<Writes> {
+        self.writes.subscribe()
+    }
+
+    pub(super) fn keep_free(&self, bytes: u64) {
+        self.room.keep_free(bytes);
+    }
+
+    /// Looks at the room on the disk, and tells whose appends are refused for want of it.
+    pub(super) fn look_at_room(&self) -> Refuses {
+        let Some(free_bytes) = room::free_bytes(self.db.path()) else { return Refuses::default() };
+        let refused = matches!(&*self.writes.borrow(), Writes::Refused { .. });
+        let refuses = self.room.refuses(free_bytes, refused);
+        if refused != refuses.callers.is_some() {
+            let changed = self.writes.send_if_modified(|writes| {
+                if let Writes::Failed { .. } = writes {
+                    return false;
+                }
+                *writes = match &refuses.callers {
+                    Some(error) => Writes::Refused { why: error.to_string() },
+                    None => Writes::Taken,
+                };
+                true
+            });
+            match &refuses.callers {
+                Some(error) if changed => tracing::error!(%error, "the log refuses records"),
+                None if changed => tracing::info!(free_mib = free_bytes >> 20, "the log takes records again"),
+                _ => {}
+            }
+        }
+        refuses
     }
 
     pub(super) fn check_failed(&self) -> Result<(), LogError> {

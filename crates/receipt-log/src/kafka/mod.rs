@@ -38,7 +38,7 @@ use self::problems::Problems;
 use self::producer::Appender;
 pub(crate) use self::reader::KafkaReader;
 pub use self::topics::{CreatedTopic, create_topics};
-use crate::{LogError, LogId, StoredRecord, Topic};
+use crate::{LogError, LogId, StoredRecord, Topic, Writes};
 
 /// How long a question to the brokers may take.
 const ASK_MAX: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ pub(crate) struct Kafka {
     /// The next offset of each, as far as it is known.
     ends: Vec<AtomicU64>,
     /// Whether the brokers answer.
-    reachable: Sender<bool>,
+    writes: Sender<Writes>,
     /// What happened to the topics, for good.
     changed: OnceLock<LogError>,
     closed: AtomicBool,
@@ -112,7 +112,7 @@ impl Kafka {
             asking,
             starts: known(starts),
             ends: known(ends),
-            reachable: Sender::new(true),
+            writes: Sender::new(Writes::Taken),
             changed: OnceLock::new(),
             closed: AtomicBool::new(false),
             readers: Mutex::default(),
@@ -141,9 +141,9 @@ impl Kafka {
         self.partitions
     }
 
-    /// Turns false when the brokers do not answer, and true when they do again.
-    pub(crate) fn reachable(&self) -> Receiver<bool> {
-        self.reachable.subscribe()
+    /// Whether it takes records: not while the brokers do not answer.
+    pub(crate) fn writes(&self) -> Receiver<Writes> {
+        self.writes.subscribe()
     }
 
     /// Reads some records, and waits for the brokers to send them; none at the end.
@@ -349,7 +349,9 @@ impl Kafka {
 
     /// Nothing is read or appended any more, for this reason.
     fn stop_for(&self, error: LogError) {
+        let why = error.to_string();
         if self.changed.set(error).is_ok() {
+            self.writes.send_replace(Writes::Failed { why });
             self.wake_readers();
         }
     }

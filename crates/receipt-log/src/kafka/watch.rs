@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer as _;
 
 use super::problems::{Found, Problems};
 use super::{Kafka, topics};
-use crate::{LogError, Topic};
+use crate::{LogError, Topic, Writes};
 
 /// How often the brokers are asked whether they are there.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,7 +31,14 @@ pub(super) fn until_closed(kafka: &Weak<Kafka>, mut problems: Problems) {
             kafka.wake_readers();
         }
         let answers = kafka.asking.fetch_metadata(Some(kafka.name(Topic::Reads)), ANSWER_MAX).is_ok();
-        let changed = kafka.reachable.send_if_modified(|was| std::mem::replace(was, answers) != answers);
+        let now = if answers { Writes::Taken } else { Writes::Refused { why: "Kafka does not answer".to_owned() } };
+        let changed = kafka.writes.send_if_modified(|writes| {
+            let changed = !matches!(writes, Writes::Failed { .. }) && *writes != now;
+            if changed {
+                *writes = now;
+            }
+            changed
+        });
         match (changed, answers) {
             (true, true) => tracing::info!("Kafka answers again"),
             (true, false) => tracing::warn!("Kafka does not answer: writes fail, queries go on"),

@@ -44,6 +44,7 @@ async fn measure() -> anyhow::Result<()> {
         let projector = Projector::start(&log, &options, &tokio::runtime::Handle::current())?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
+        let connections = receipt_api::Connections::new(listener, "grpc", 1000);
         let (stop, stopped) = oneshot::channel::<()>();
         let inboxes = receipt_notifier::Options {
             dir: dir.path().join("inboxes"),
@@ -56,6 +57,8 @@ async fn measure() -> anyhow::Result<()> {
             partitions: projector.partitions().to_vec(),
             inboxes: notifier.inboxes().to_vec(),
             stream_limits: receipt_api::StreamLimits::default(),
+            body_limits: receipt_api::BodyLimits::default(),
+            call_limits: receipt_api::CallLimits::default(),
             replay_dir: dir.path().join("replay"),
             snapshots: None,
             past: PastOptions {
@@ -65,7 +68,7 @@ async fn measure() -> anyhow::Result<()> {
                 snapshots: None,
             },
         };
-        let server = tokio::spawn(receipt_api::serve(context, listener, async {
+        let server = tokio::spawn(receipt_api::serve(context, connections, async {
             let _ = stopped.await;
         }));
         prepare(address).await?;

@@ -31,9 +31,11 @@ use crate::{
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Pings find connections that are dead.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// What a connection may have sent that nobody has read yet: part of a body, and of all bodies.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// What a connection may have sent that nobody has read yet: of a body, so that the largest does not wait for window updates,
+/// and of all bodies. By the latter h2 also reckons how many small requests may come at once: with 1 MiB it closes the
+/// connection of a client that sends some thousands together.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Calls of one connection at a time.
 const STREAMS_MAX: u32 = 4096;
 /// Calls of one connection that ended as its client broke the protocol, until the connection is closed.

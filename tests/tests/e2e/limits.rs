@@ -251,3 +251,23 @@ async fn calls_beyond_their_number_are_told_to_come_again() {
     server.folded(CLOSED_MAX).await;
     assert_eq!(counts(&server, None).await, Ok((u32::try_from(CALLERS).unwrap(), 0)));
 }
+
+/// h2 closes the connection of a client that sends many small requests at once, by how large the connection's window is.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_calls_at_once_on_one_connection_as_there_may_be_do_not_end_it() {
+    const CALLS: usize = 4_000;
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &[]).await;
+    something_happens(&server).await;
+    let mut client = server.receipts();
+    send(&mut client, "bob").await.unwrap();
+    let mut calls = JoinSet::new();
+    for _ in 0..CALLS {
+        let mut client = client.clone();
+        calls.spawn(async move { send(&mut client, "carol").await });
+    }
+    for answer in calls.join_all().await {
+        // Where it is slow it may say so.
+        assert!(answer.as_ref().err().is_none_or(|status| !reason(status).is_empty()), "{answer:?}");
+    }
+}

@@ -118,7 +118,14 @@ async fn subscribe(server: &Server, messages: &Messages) -> Vec<Listener> {
     let senders = messages.keys().zip(clients.iter().cycle());
     let listeners: Vec<_> = senders.map(|(sender, client)| Listener::start(client.clone(), sender.clone())).collect();
     until("every stream's first response", OPEN_MAX, async || {
-        listeners.iter().all(|listener| listener.told.lock().unwrap().responses > 0).then_some(())
+        listeners
+            .iter()
+            .all(|listener| {
+                let told = listener.told.lock().unwrap();
+                told.is_not_wrong();
+                told.responses > 0
+            })
+            .then_some(())
     })
     .await;
     listeners

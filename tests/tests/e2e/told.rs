@@ -102,6 +102,11 @@ impl Told {
         word.receipt = receipt;
     }
 
+    /// What a stream must never say, and that it ended.
+    pub(crate) fn is_not_wrong(&self) {
+        assert!(self.wrong.is_empty(), "{:?}", self.wrong);
+    }
+
     /// How many messages it was told of.
     pub(crate) fn messages(&self) -> usize {
         self.words.len()

@@ -18,7 +18,7 @@ pub(super) struct Room {
 pub(super) struct Refuses {
     /// Those of callers.
     pub(super) callers: Option<LogError>,
-    /// What follows from folding what callers have appended: half of the reserve is for that.
+    /// What follows from folding what callers have appended: most of the reserve is for that.
     pub(super) folding: Option<LogError>,
 }
 
@@ -33,7 +33,7 @@ impl Room {
         let reserve_bytes = self.reserve_bytes.load(Ordering::Relaxed);
         let wanted = if refused { reserve_bytes.saturating_add(reserve_bytes / 8) } else { reserve_bytes };
         let below = |wanted| (free_bytes < wanted).then_some(LogError::DiskFull { free_bytes, reserve_bytes });
-        Refuses { callers: below(wanted), folding: below(reserve_bytes / 2) }
+        Refuses { callers: below(wanted), folding: below(reserve_bytes / 8) }
     }
 }
 
@@ -63,8 +63,8 @@ mod tests {
             (799, false, true, false),
             (899, true, true, false),
             (900, true, false, false),
-            (400, true, true, false),
-            (399, false, true, true),
+            (100, true, true, false),
+            (99, false, true, true),
         ] {
             let refuses = room.refuses(free, refused);
             let refuses = (refuses.callers.is_some(), refuses.folding.is_some());

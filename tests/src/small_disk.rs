@@ -7,7 +7,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::{
+    fs::{FallocateFlags, fallocate, statvfs},
+    process::geteuid,
+};
 
 /// The disk, mounted on a directory for those who enter it.
 #[derive(Debug)]
@@ -26,7 +29,9 @@ impl SmallDisk {
     pub fn new(on: &Path, mib: u64) -> Self {
         let mount = format!("mount -t tmpfs -o size={mib}m none \"$0\" && echo mounted && exec cat");
         let mut holder = Command::new("unshare");
-        let holder = holder.args(["--mount", "--map-root-user", "sh", "-c", &mount]).arg(on);
+        // Who is not root is root in a namespace of users.
+        let user: &[&str] = if geteuid().is_root() { &[] } else { &["--map-root-user"] };
+        let holder = holder.args(user).args(["--mount", "sh", "-c", &mount]).arg(on);
         // It ends when its input does.
         let holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut holder = holder.expect("unshare, of util-linux");
@@ -41,7 +46,8 @@ impl SmallDisk {
     pub fn enter(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
         let target = self.holder.id().to_string();
-        command.args(["--target", &target, "--user", "--mount", "--preserve-credentials"]).arg(program);
+        let user: &[&str] = if geteuid().is_root() { &[] } else { &["--user", "--preserve-credentials"] };
+        command.args(["--target", &target]).args(user).arg("--mount").arg(program);
         command
     }
 

@@ -54,7 +54,7 @@ pub(crate) struct Bodies {
 
 /// The memory of one connection's bodies.
 #[derive(Debug, Clone)]
-pub struct ConnectionMemory(Arc<Semaphore>);
+pub(crate) struct ConnectionMemory(Arc<Semaphore>);
 
 /// What a call keeps of the memory until it is answered.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep},
 };
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::bodies::ConnectionMemory;
 
@@ -132,6 +132,15 @@ pub struct Connection {
     memory: Option<ConnectionMemory>,
 }
 
+/// What each request is given of its connection.
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo {
+    /// Who is at its other end.
+    pub(crate) tcp: TcpConnectInfo,
+    /// What its requests may take together.
+    pub(crate) memory: Option<ConnectionMemory>,
+}
+
 struct Silence {
     bytes_read: usize,
     ends: Pin<Box<Sleep>>,
@@ -194,10 +203,10 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Option<ConnectionMemory>;
+    type ConnectInfo = ConnectionInfo;
 
-    fn connect_info(&self) -> Option<ConnectionMemory> {
-        self.memory.clone()
+    fn connect_info(&self) -> ConnectionInfo {
+        ConnectionInfo { tcp: self.stream.connect_info(), memory: self.memory.clone() }
     }
 }
 

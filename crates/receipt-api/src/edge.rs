@@ -16,11 +16,7 @@ use tonic::{
     server::NamedService,
 };
 
-use crate::{
-    bodies::{Bodies, ConnectionMemory},
-    deadline::Deadline,
-    error, panics,
-};
+use crate::{bodies::Bodies, connections::ConnectionInfo, deadline::Deadline, error, panics};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 
@@ -55,9 +51,14 @@ where
         }
         let path = request.uri().path();
         let method = path.rsplit_once('/').map_or(path, |(_, method)| method).to_owned();
-        let (head, body) = request.into_parts();
-        let memory = head.extensions.get::<Option<ConnectionMemory>>().and_then(Option::as_ref);
+        let (mut head, body) = request.into_parts();
+        let connection = head.extensions.get::<ConnectionInfo>().cloned();
+        let memory = connection.as_ref().and_then(|connection| connection.memory.as_ref());
         let (body, held) = self.bodies.limited(body, &method, memory);
+        if let Some(ConnectionInfo { tcp, .. }) = connection {
+            // Where handlers find it.
+            head.extensions.insert(tcp);
+        }
         let call = self.service.call(http::Request::from_parts(head, body));
         Box::pin(async move {
             let _held = held;

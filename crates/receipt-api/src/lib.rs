@@ -38,7 +38,7 @@ mod told;
 pub use as_of::{AsOf, AsOfError};
 pub use bodies::BodyLimits;
 pub use calls::CallLimits;
-pub use connections::{Connection, Connections};
+pub use connections::{Connection, ConnectionInfo, Connections};
 pub use serve::{Context, ServeError, serve};
 pub use snapshots::{SnapshotOptions, Snapshots, SnapshotsError, Taking};
 pub use streams::StreamLimits;

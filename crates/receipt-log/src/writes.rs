@@ -5,12 +5,12 @@
 pub enum Writes {
     /// It takes them.
     Taken,
-    /// It does not, until what is wrong has passed: then it goes on by itself.
+    /// It does not, until what is wrong has passed, or an operator has put it right.
     Refused {
         /// What is wrong.
         why: String,
     },
-    /// It takes no more in this process.
+    /// It takes no more in this process, and may in the next.
     Failed {
         /// What has failed.
         why: String,

@@ -351,7 +351,7 @@ impl Kafka {
     fn stop_for(&self, error: LogError) {
         let why = error.to_string();
         if self.changed.set(error).is_ok() {
-            self.writes.send_replace(Writes::Failed { why });
+            self.writes.send_replace(Writes::Refused { why });
             self.wake_readers();
         }
     }

@@ -33,7 +33,8 @@ pub(super) fn until_closed(kafka: &Weak<Kafka>, mut problems: Problems) {
         let answers = kafka.asking.fetch_metadata(Some(kafka.name(Topic::Reads)), ANSWER_MAX).is_ok();
         let now = if answers { Writes::Taken } else { Writes::Refused { why: "Kafka does not answer".to_owned() } };
         let changed = kafka.writes.send_if_modified(|writes| {
-            let changed = !matches!(writes, Writes::Failed { .. }) && *writes != now;
+            // What was changed stays so.
+            let changed = kafka.changed.get().is_none() && *writes != now;
             if changed {
                 *writes = now;
             }

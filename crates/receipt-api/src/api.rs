@@ -8,7 +8,7 @@ use receipt_log::{Appended, Batch, Log};
 use receipt_notifier::Inbox;
 use receipt_projector::{Offsets, Partition, Unserved};
 use receipt_store::{Store, StoreError, View};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tonic::Status;
 
 use crate::{
@@ -139,13 +139,18 @@ impl Api {
         }
     }
 
+    /// A place among the calls that read the state.
+    pub(crate) fn begin_read(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let reads = &self.calls.reads;
+        reads.begin().ok_or_else(|| error::too_many_calls("read the state", reads.max()).into())
+    }
+
     /// Runs what reads the state on a thread that may wait for the disk.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let reads = &self.calls.reads;
-        let place = reads.begin().ok_or_else(|| error::too_many_calls("read the state", reads.max()))?;
+        let place = self.begin_read()?;
         blocking(move || {
             // Also of a call that its caller has given up.
             let _place = place;

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -58,7 +58,7 @@ pub(crate) struct ConnectionMemory(Arc<Semaphore>);
 
 /// What a call keeps of the memory until it is answered.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Held(Arc<Mutex<Option<Taken>>>);
+pub(crate) struct Held(Arc<OnceLock<Taken>>);
 
 /// Bytes of a connection and of all.
 #[derive(Debug)]
@@ -205,7 +205,8 @@ impl http_body::Body for Limited {
             },
             Some((mut taking, frame)) => match taking.as_mut().poll(cx) {
                 Poll::Ready(taken) => {
-                    *this.held.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken?);
+                    // There is one message, so that this is the only time.
+                    let _ = this.held.0.set(taken?);
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Pending => {

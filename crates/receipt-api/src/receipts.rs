@@ -11,6 +11,7 @@ use receipt_proto::{
     InvalidField, conversation_id, message_id, ms_from_timestamp, receipt_messages, user_id,
     v1::{self, mark_conversation_read_request::UpTo},
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -68,7 +69,8 @@ pub(crate) async fn mark(
         if let Ok(partition) = api.partition(number)
             && partition.serves().is_ok()
         {
-            check_no_group(partition.clone(), read.conversation.clone()).await?;
+            let place = api.begin_read()?;
+            check_no_group(partition.clone(), read.conversation.clone(), Some(place)).await?;
         }
     }
     let written = read.append(api, wait, deadline).await?;
@@ -91,7 +93,7 @@ fn mark_target(up_to: Option<&UpTo>) -> Result<ReadTarget, InvalidField> {
 async fn mark_outcome(partition: Partition, read: Read, arrival_ms: u64) -> Result<v1::ReceiptOutcome, Status> {
     let Read { conversation, target, .. } = read;
     let ReadTarget::UpToMessage(message) = target else {
-        return check_no_group(partition, conversation).await.map(|()| v1::ReceiptOutcome::Read);
+        return check_no_group(partition, conversation, None).await.map(|()| v1::ReceiptOutcome::Read);
     };
     blocking(move || {
         let (outcome, _) =
@@ -101,10 +103,17 @@ async fn mark_outcome(partition: Partition, read: Read, arrival_ms: u64) -> Resu
     .await
 }
 
-/// A mark up to a time is for one-to-one conversations (S19).
-async fn check_no_group(partition: Partition, conversation: ConversationId) -> Result<(), Status> {
-    let (is_group, _) =
-        blocking(move || api::ask(&partition, |view| view.ask(|queries| queries.is_group(&conversation)))).await?;
+/// A mark up to a time is for one-to-one conversations (S19). `place`: among the calls that read, before it is written.
+async fn check_no_group(
+    partition: Partition,
+    conversation: ConversationId,
+    place: Option<OwnedSemaphorePermit>,
+) -> Result<(), Status> {
+    let (is_group, _) = blocking(move || {
+        let _place = place;
+        api::ask(&partition, |view| view.ask(|queries| queries.is_group(&conversation)))
+    })
+    .await?;
     if is_group {
         let problem = "is for one-to-one conversations, and this one is a group: name a message";
         return Err(error::invalid(InvalidField::rule("time", problem)));

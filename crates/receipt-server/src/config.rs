@@ -13,7 +13,9 @@ use receipt_log::KafkaOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config_file, kafka,
+    config_file,
+    durations::{duration, duration_ms},
+    kafka,
     limits::{Given, Limits},
     options::Options,
 };
@@ -305,17 +307,6 @@ fn snapshots(
     Ok(Some(SnapshotConfig { place, interval_ms, keep, log_retention_ms }))
 }
 
-pub(crate) fn duration_ms(name: &str, text: Option<&String>, default_ms: u64) -> anyhow::Result<u64> {
-    let Some(text) = text else { return Ok(default_ms) };
-    let duration = humantime::parse_duration(text)
-        .with_context(|| format!("{name} is {text:?}: it is a duration such as 30d, 24h or 90s"))?;
-    u64::try_from(duration.as_millis()).with_context(|| format!("{name} is {text:?}: that is too long"))
-}
-
-fn duration(ms: u64) -> String {
-    humantime::format_duration(Duration::from_millis(ms)).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +350,12 @@ mod tests {
         let again =
             Config::from_options(&Options { config: Some(printed.path().into()), ..Options::default() }).unwrap();
         assert_eq!(again.to_toml().unwrap(), config.to_toml().unwrap());
+    }
+
+    #[test]
+    fn an_empty_data_dir_is_none() {
+        let refused = refusal(&Options { data_dir: Some("".into()), ..Options::default() });
+        assert_eq!(refused, "data_dir is empty: it is the directory that log and state are kept in");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use receipt_api::{BodyLimits, CallLimits, StreamLimits};
 
-use crate::config::duration_ms;
+use crate::durations::duration_ms;
 
 const MIB: usize = 1 << 20;
 /// Memory for requests: one connection has an eighth of it, in which the largest request has to find room.

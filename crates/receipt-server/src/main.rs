@@ -4,6 +4,7 @@ mod ahead;
 mod config;
 mod config_file;
 mod descriptors;
+mod durations;
 mod kafka;
 mod limits;
 mod metrics_page;

@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::serve_metrics(config).await?;
     let data_dir = DataDir::take(&config.data_dir)?;
     let log = open_log(config, &data_dir).await?;
-    log.keep_free(config.disk_reserve_mib.unwrap_or(DISK_RESERVE_MIB) << 20);
+    log.keep_free(config.disk_reserve_mib.unwrap_or(DISK_RESERVE_MIB).saturating_mul(1 << 20));
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
     let descriptors = planned(config, limit, log.partitions())?;

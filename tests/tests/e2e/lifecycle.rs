@@ -1,10 +1,10 @@
 //! Starting, ending, starting again otherwise.
 
-use std::{collections::BTreeMap, path::Path, process::Output, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path, process::Output, time::Duration};
 
 use receipt_proto::v1;
 use receipt_tests::{
-    events,
+    ctl, events,
     poll::until,
     server::{DataDir, Server, receiptd_to_its_end},
     session::{counts, reason, something_happens},
@@ -97,6 +97,26 @@ async fn another_number_of_partitions_is_refused() {
     let said = refusal(&receiptd_to_its_end(&dir, &["--partitions", "5"]).await);
     assert!(said.contains("partitions") && said.contains('3') && said.contains('5'), "{said}");
     Server::start(&dir, &["--partitions", "3"]).await;
+}
+
+/// Who has read what is nobody else's to read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_is_the_users_alone() {
+    let dir = DataDir::new();
+    let server = Server::start(&dir, &[]).await;
+    something_happens(&server).await;
+    let exported = dir.beside("export.pb");
+    drop(ctl::stdout(&ctl::run(&server, &["log", "export", &exported.display().to_string()]).await));
+    server.term().await;
+    let store = dir.path().join("receipts/0");
+    for made in [dir.path(), store.clone(), store.join("CURRENT"), exported] {
+        let mode = made.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}: {}", made.display());
+    }
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    Server::start(&dir, &[]).await.term().await;
+    let log = std::fs::read_to_string(dir.path().with_extension("stderr")).unwrap();
+    assert!(log.contains("the data directory is open to other users"), "{log}");
 }
 
 /// Written into the stores when they are created: another one would change what is already folded.

@@ -206,6 +206,18 @@ fn r7_a_log_trimmed_past_the_store_seals_that_partition_and_no_other() {
     runtime.block_on(projector.stop());
 }
 
+/// Dropped, it has ended its threads: they have stores open, and RocksDB breaks where one is closed while the process ends.
+#[test]
+fn a_projection_that_is_dropped_has_closed_its_stores() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let log = open_log(dir.path(), 4, Clock::System);
+    for _ in 0..20 {
+        let projector = start(dir.path(), &log, Clock::System, &runtime);
+        let sealed = projector.partitions().iter().find(|one| matches!(one.phase(), Phase::Sealed(_)));
+        assert!(sealed.is_none(), "a store is still open: {:?}", sealed.map(Partition::phase));
+    }
+}
+
 #[test]
 fn r2_a_restart_folds_nothing_twice() {
     let (dir, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());

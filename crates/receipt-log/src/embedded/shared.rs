@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rocksdb::{DB, WriteBatch};
 use tokio::sync::watch;
@@ -20,8 +20,6 @@ pub(super) struct Shared {
     /// Each partition of each topic, in the order of [`Shared::slot`].
     slots: Vec<Slot>,
     partitions: u32,
-    /// Why the log takes no more records.
-    failed: OnceLock<String>,
     /// Whether it takes records.
     writes: watch::Sender<Writes>,
     room: Room,
@@ -55,7 +53,6 @@ impl Shared {
             db,
             slots,
             partitions,
-            failed: OnceLock::new(),
             writes: watch::Sender::new(Writes::Taken),
             room: Room::default(),
             closed: AtomicBool::new(false),
@@ -125,9 +122,15 @@ impl Shared {
     /// Takes no more records from now on.
     pub(super) fn fail(&self, reason: String) -> LogError {
         tracing::error!(reason, "the log takes no more records");
-        let reason = self.failed.get_or_init(|| reason).clone();
-        self.writes.send_replace(Writes::Failed { why: reason.clone() });
-        LogError::Failed { reason }
+        self.writes.send_if_modified(|writes| {
+            // The first reason stays.
+            let first = !matches!(writes, Writes::Failed { .. });
+            if first {
+                *writes = Writes::Failed { why: reason.clone() };
+            }
+            first
+        });
+        self.check_failed().err().unwrap_or(LogError::Failed { reason })
     }
 
     pub(super) fn writes(&self) -> watch::Receiver<Writes> {
@@ -164,9 +167,9 @@ impl Shared {
     }
 
     pub(super) fn check_failed(&self) -> Result<(), LogError> {
-        match self.failed.get() {
-            None => Ok(()),
-            Some(reason) => Err(LogError::Failed { reason: reason.clone() }),
+        match &*self.writes.borrow() {
+            Writes::Failed { why } => Err(LogError::Failed { reason: why.clone() }),
+            Writes::Taken | Writes::Refused { .. } => Ok(()),
         }
     }
 
